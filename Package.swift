@@ -1,0 +1,51 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let package = Package(
+  name: "RunLedger",
+  platforms: [.macOS(.v26)],
+  products: [
+    .library(name: "LogEngine", targets: ["LogEngine"]),
+    .library(name: "RunLedger", targets: ["RunLedger"]),
+    .executable(name: "ledgerctl", targets: ["ledgerctl"]),
+  ],
+  targets: [
+    .target(name: "PlatformIO"),
+    .target(name: "LogEngine", dependencies: ["PlatformIO"]),
+    .target(name: "RunLedger", dependencies: ["LogEngine", "PlatformIO"]),
+    .executableTarget(name: "ledgerctl", dependencies: ["RunLedger", "LogEngine", "PlatformIO"]),
+
+    .target(
+      name: "StorageTesting",
+      dependencies: ["PlatformIO", "LogEngine", "RunLedger"],
+      path: "Tests/StorageTesting"
+    ),
+    .testTarget(name: "PlatformIOTests", dependencies: ["PlatformIO", "StorageTesting"]),
+    .testTarget(
+      name: "LogEngineTests",
+      dependencies: ["LogEngine", "PlatformIO", "StorageTesting"],
+      exclude: ["Fixtures"]
+    ),
+    .testTarget(
+      name: "RunLedgerTests",
+      dependencies: ["RunLedger", "LogEngine", "PlatformIO", "StorageTesting"],
+      exclude: ["Fixtures"]
+    ),
+    .testTarget(
+      name: "ledgerctlTests",
+      dependencies: ["ledgerctl", "RunLedger", "LogEngine", "PlatformIO", "StorageTesting"]
+    ),
+  ],
+  swiftLanguageModes: [.v6]
+)
+
+for target in package.targets {
+  target.swiftSettings = [
+    .strictMemorySafety(),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    // Borrowed event views are `~Escapable`; their lifetimes are spelled with `@_lifetime`.
+    .enableExperimentalFeature("Lifetimes"),
+  ]
+}

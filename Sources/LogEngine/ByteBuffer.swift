@@ -1,0 +1,122 @@
+/// Bytes under construction or read from a file: owned, growable, and reused without allocating again.
+///
+/// `@unchecked Sendable`: the memory has one owner, as the buffer cannot be copied and hands out only borrowed bytes.
+@safe package struct ByteBuffer: ~Copyable, @unchecked Sendable {
+  private var base: UnsafeMutableRawPointer
+  package private(set) var capacity: Int
+  package private(set) var count = 0
+
+  package init(capacity: Int = 0) {
+    self.capacity = max(capacity, 64)
+    unsafe base = UnsafeMutableRawPointer.allocate(byteCount: self.capacity, alignment: 16)
+  }
+
+  deinit { unsafe base.deallocate() }
+
+  package var bytes: RawSpan {
+    @_lifetime(borrow self) get {
+      let span = unsafe RawSpan(_unsafeStart: base, byteCount: count)
+      return unsafe _overrideLifetime(span, borrowing: self)
+    }
+  }
+
+  package mutating func reserve(_ additional: Int) {
+    let needed = count + additional
+    guard needed > capacity else { return }
+    let grown = max(needed, capacity * 2)
+    let fresh = UnsafeMutableRawPointer.allocate(byteCount: grown, alignment: 16)
+    unsafe fresh.copyMemory(from: base, byteCount: count)
+    unsafe base.deallocate()
+    unsafe base = fresh
+    capacity = grown
+  }
+
+  package mutating func append(_ value: UInt8) { appendInteger(value) }
+  package mutating func append(_ value: UInt16) { appendInteger(value) }
+  package mutating func append(_ value: UInt32) { appendInteger(value) }
+  package mutating func append(_ value: UInt64) { appendInteger(value) }
+
+  private mutating func appendInteger<T: FixedWidthInteger & BitwiseCopyable>(_ value: T) {
+    reserve(MemoryLayout<T>.size)
+    unsafe (base + count).storeBytes(of: value.littleEndian, as: T.self)
+    count += MemoryLayout<T>.size
+  }
+
+  /// The 16 bytes of a UUID in their usual order.
+  package mutating func append(_ id: UniqueID) {
+    append(id.high.byteSwapped)
+    append(id.low.byteSwapped)
+  }
+
+  package mutating func append(_ source: RawSpan) {
+    reserve(source.byteCount)
+    unsafe source.withUnsafeBytes { source in
+      guard let start = source.baseAddress else { return }
+      unsafe (base + count).copyMemory(from: start, byteCount: source.count)
+    }
+    count += source.byteCount
+  }
+
+  package mutating func append(_ text: String) {
+    let utf8 = text.utf8
+    let length = utf8.count
+    reserve(length)
+    let target = unsafe UnsafeMutableRawBufferPointer(start: base + count, count: length)
+    unsafe target.copyBytes(from: utf8)
+    count += length
+  }
+
+  package mutating func appendZeros(_ zeros: Int) {
+    precondition(zeros >= 0)
+    reserve(zeros)
+    unsafe (base + count).initializeMemory(as: UInt8.self, repeating: 0, count: zeros)
+    count += zeros
+  }
+
+  package mutating func store(_ value: UInt32, at position: Int) {
+    precondition(position >= 0 && position <= count - 4)
+    unsafe (base + position).storeBytes(of: value.littleEndian, as: UInt32.self)
+  }
+
+  package mutating func store(_ value: UInt64, at position: Int) {
+    precondition(position >= 0 && position <= count - 8)
+    unsafe (base + position).storeBytes(of: value.littleEndian, as: UInt64.self)
+  }
+
+  package mutating func store(_ value: UInt8, at position: Int) {
+    precondition(position >= 0 && position < count)
+    unsafe (base + position).storeBytes(of: value, as: UInt8.self)
+  }
+
+  /// Lets `body` fill up to `space` bytes behind the end; it returns how many it filled.
+  package mutating func fill<E: Error>(
+    _ space: Int, _ body: (inout MutableRawSpan) throws(E) -> Int
+  ) throws(E) {
+    reserve(space)
+    var free = unsafe MutableRawSpan(_unsafeStart: base + count, byteCount: space)
+    let filled = try body(&free)
+    precondition(filled >= 0 && filled <= space)
+    count += filled
+  }
+
+  package mutating func removeFirst(_ dropped: Int) {
+    precondition(dropped >= 0 && dropped <= count)
+    unsafe base.copyMemory(from: base + dropped, byteCount: count - dropped)
+    count -= dropped
+  }
+
+  package mutating func truncate(to length: Int) {
+    precondition(length >= 0 && length <= count)
+    count = length
+  }
+
+  /// Empties it and keeps its memory, unless one large use left more than `limit` behind.
+  package mutating func removeAll(keepingAtMost limit: Int) {
+    count = 0
+    if capacity > limit { self = ByteBuffer(capacity: 0) }
+  }
+
+  package func copy() -> [UInt8] {
+    unsafe Array(UnsafeRawBufferPointer(start: base, count: count))
+  }
+}

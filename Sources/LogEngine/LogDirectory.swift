@@ -1,0 +1,169 @@
+internal import PlatformIO
+
+/// Names of a log's files, and the one way to add a segment. FORMAT.md, "Directory".
+struct LogDirectory: Sendable {
+  static let lockName = "LOCK"
+  static let temporarySuffix = ".tmp"
+
+  let fileSystem: any FileSystem
+  let path: String
+
+  func path(of name: String) -> String { path + "/" + name }
+
+  static func name(of segment: SegmentNumber) -> String {
+    let digits = String(segment.rawValue)
+    return String(repeating: "0", count: max(0, 8 - digits.count)) + digits + ".seg"
+  }
+
+  static func segment(named name: String) -> SegmentNumber? {
+    guard name.hasSuffix(".seg"), let value = UInt64(name.dropLast(4)), value >= 1 else { return nil }
+    let number = SegmentNumber(value)
+    return self.name(of: number) == name ? number : nil
+  }
+
+  struct Listing: Equatable {
+    /// In rising order.
+    var segments: [SegmentNumber] = []
+    var temporaries: [String] = []
+    /// Files that are not the engine's.
+    var others: [String] = []
+    var hasLock = false
+  }
+
+  func list() throws(LogError) -> Listing {
+    let names = try onFile { () throws(FileSystemError) in try fileSystem.entries(of: path) }
+    var listing = Listing()
+    for name in names.sorted() {
+      if let segment = Self.segment(named: name) {
+        listing.segments.append(segment)
+      } else if name.hasSuffix(Self.temporarySuffix) {
+        listing.temporaries.append(name)
+      } else if name == Self.lockName {
+        listing.hasLock = true
+      } else if !name.hasSuffix(".torn"), !name.hasSuffix(".idx") {
+        listing.others.append(name)
+      }
+    }
+    listing.segments.sort()
+    return listing
+  }
+
+  // MARK: Headers
+
+  struct OpenedSegment {
+    var number: SegmentNumber
+    /// nil if neither copy is readable.
+    var header: SegmentHeader?
+    var headerChecksum: UInt64 = 0
+    /// Which of the two copies is unreadable or contradicts the other.
+    var badCopies: [Int] = []
+  }
+
+  func openFile(_ number: SegmentNumber, _ mode: FileOpenMode) throws(LogError) -> any LogFile {
+    try onFile { () throws(FileSystemError) in try fileSystem.open(path(of: Self.name(of: number)), mode) }
+  }
+
+  /// Reads a segment's header.
+  func openSegment(_ number: SegmentNumber) throws(LogError) -> OpenedSegment {
+    let file = try openFile(number, .readOnly)
+    var buffer = ByteBuffer(capacity: SegmentHeader.byteCount)
+    try onFile { () throws(FileSystemError) in
+      try buffer.fill(SegmentHeader.byteCount) { (space) throws(FileSystemError) in
+        try file.read(into: &space, at: 0)
+      }
+    }
+    var opened = OpenedSegment(number: number)
+    for copy in 0..<2 {
+      let start = copy * SegmentHeader.blockByteCount
+      let end = min(start + SegmentHeader.blockByteCount, buffer.count)
+      switch SegmentHeader.decode(buffer.bytes.extracting(min(start, end)..<end)) {
+      case .invalid: opened.badCopies.append(copy)
+      case .newer(let what):
+        throw LogError(
+          .newerFormat, path: file.path, "uses \(what), which this version does not know; use the newer program that wrote it")
+      case .header(let header, let checksum):
+        if opened.header == nil {
+          opened.header = header
+          opened.headerChecksum = checksum
+        } else if opened.header != header {
+          opened.badCopies.append(copy)
+        }
+      }
+    }
+    return opened
+  }
+
+  // MARK: Publishing
+
+  /// Makes a segment appear with its header, durably and at once, or not at all.
+  ///
+  /// A crash before the link leaves a temporary file, which the next opening for writing removes; a crash behind it
+  /// leaves the segment, with or without its temporary name. `link` refuses to replace, so a segment cannot be lost to
+  /// another of its number.
+  func publish(_ header: SegmentHeader) throws(LogError) -> (file: any LogFile, headerChecksum: UInt64) {
+    let name = Self.name(of: header.number)
+    let target = path(of: name)
+    let temporary = target + Self.temporarySuffix
+    let (block, checksum) = header.encode()
+    return try onFile { () throws(FileSystemError) in
+      try removeIfPresent(temporary)
+      let file = try fileSystem.open(temporary, .createNew)
+      if header.preallocated > 0 { try file.preallocate(header.preallocated) }
+      try file.write(block.span.rawBytes, at: 0)
+      try file.write(block.span.rawBytes, at: UInt64(SegmentHeader.blockByteCount))
+      try file.sync()
+      try fileSystem.link(temporary, as: target)
+      try fileSystem.syncDirectory(path)
+      try fileSystem.unlink(temporary)
+      return (file, checksum)
+    }
+  }
+
+  func removeIfPresent(_ path: String) throws(FileSystemError) {
+    do throws(FileSystemError) {
+      try fileSystem.unlink(path)
+    } catch {
+      if error.code != .notFound { throw error }
+    }
+  }
+
+  /// Copies bytes of a segment into a file of their own beside it, durably, under the first free name. Returns the name.
+  func keepAside(
+    _ file: any LogFile, of segment: SegmentNumber, from start: FilePosition, to end: FilePosition
+  ) throws(LogError) -> String {
+    let stem = "\(Self.name(of: segment).dropLast(4))-\(start)"
+    return try onFile { () throws(FileSystemError) in
+      let temporary = path(of: stem + ".torn" + Self.temporarySuffix)
+      try removeIfPresent(temporary)
+      let copy = try fileSystem.open(temporary, .createNew)
+      var buffer = ByteBuffer()
+      var place = start.rawValue
+      while place < end.rawValue {
+        buffer.truncate(to: 0)
+        let count = Int(min(UInt64(SegmentScan.chunkByteCount), end.rawValue - place))
+        let from = place
+        try buffer.fill(count) { (space) throws(FileSystemError) in try file.read(into: &space, at: from) }
+        guard buffer.count == count else {
+          throw FileSystemError(.unexpectedEnd, .read, path: file.path, position: place)
+        }
+        try copy.write(buffer.bytes, at: place - start.rawValue)
+        place += UInt64(count)
+      }
+      try copy.sync()
+      var attempt = 1
+      while true {
+        let name = "\(stem)-\(attempt).torn"
+        do throws(FileSystemError) {
+          try fileSystem.link(temporary, as: self.path(of: name))
+        } catch {
+          guard error.code == .exists else { throw error }
+          attempt += 1
+          continue
+        }
+        try fileSystem.syncDirectory(path)
+        try fileSystem.unlink(temporary)
+        return name
+      }
+    }
+  }
+}

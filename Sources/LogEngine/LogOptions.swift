@@ -1,0 +1,66 @@
+/// How to open a log.
+public struct LogOptions: Sendable {
+  /// Reading beside a writer, or being the one writer.
+  public enum Access: Sendable {
+    case readOnly
+    case readWrite
+  }
+
+  /// What to do about a log that is, or is not, there.
+  public enum Creation: Sendable {
+    case mustExist
+    case createIfMissing
+    case mustNotExist
+  }
+
+  /// `readWrite` unless set. Reading takes no lock and changes nothing.
+  public var access: Access = .readWrite
+  /// `mustExist` unless set.
+  public var creation: Creation = .mustExist
+  /// When an append counts as done; see ``SyncPolicy``.
+  public var syncPolicy: SyncPolicy = .always
+  /// The size at which a new log starts another segment, in bytes; fixed when the log is created. 64 MiB unless set.
+  public var segmentSize: UInt64 = 64 << 20
+  /// Whose records these are; another's log is refused.
+  public var application = ApplicationTag(id: 0)
+  /// Treat an unsynced end that looks damaged as one that was interrupted: its bytes are kept aside and the log goes on.
+  public var acceptSuspectTail = false
+
+  public init() {}
+}
+
+/// When an append counts as done.
+public enum SyncPolicy: Sendable, Hashable {
+  /// Once it is on the disk: it survives a power cut.
+  case always
+  /// Once the operating system has it: it survives the end of the process, and a power cut only after `sync` or `close`.
+  case never
+}
+
+/// What opening found and did.
+public struct RecoveryReport: Sendable, Hashable {
+  /// How the log ended.
+  public enum Outcome: Sendable, Hashable {
+    /// The log was created.
+    case created
+    /// Nothing follows the last complete batch.
+    case clean
+    /// The last segment was sealed and had no successor.
+    case sealed
+    /// An interrupted write was cut off.
+    case torn
+  }
+
+  /// How the log ended.
+  public var outcome: Outcome
+  /// How many records were read through.
+  public var records: UInt64 = 0
+  /// The torn bytes: the segment file's name and the range in it.
+  public var tornFile: String?
+  /// The torn bytes' range in `tornFile`.
+  public var tornBytes: Range<UInt64>?
+  /// The file, beside the segments, that keeps the torn bytes; nil if the log was opened for reading.
+  public var keptAs: String?
+  /// What is damaged; not empty only for a log opened for reading.
+  public var damage: [Damage] = []
+}

@@ -1,0 +1,302 @@
+internal import PlatformIO
+
+/// Reads a whole log from its files: which segments it has, whether they follow on each other, what they hold, and how
+/// the last one ends. Opening, read-only opening and verifying all see a log through this one reading; it changes nothing.
+struct LogScan: ~Copyable {
+  /// Something that does not hold what was written there, and how to say so when opening.
+  struct Finding {
+    var damage: Damage
+    var error: LogError
+  }
+
+  /// A segment that was read through.
+  struct Segment {
+    var number: SegmentNumber
+    var header: SegmentHeader
+    var source: SegmentSource
+    var positions: PositionTable
+    /// The end of the last complete batch, or of the seal.
+    var end: FilePosition
+    var tally: SegmentTally
+    var isSealed: Bool
+    /// Nothing was written since the log was last quiet.
+    var endsInSyncFrame = false
+    var nextOffset: Offset { header.firstOffset.advanced(by: UInt64(positions.count)) }
+  }
+
+  let directory: LogDirectory
+  /// May a writer be at work meanwhile? Then what the end looks like is read again before it is believed.
+  let besideWriter: Bool
+  private(set) var findings: [Finding] = []
+  /// Damage that costs nothing yet: one of two header copies.
+  private(set) var blemishes: [Damage] = []
+  private(set) var segments: [Segment] = []
+  private(set) var tail: TailFacts?
+  private(set) var listing = LogDirectory.Listing()
+  /// Segments wholly below `logStart`: not part of the log any more, and never read.
+  private(set) var garbage: [SegmentNumber] = []
+
+  init(_ directory: LogDirectory, besideWriter: Bool) {
+    self.directory = directory
+    self.besideWriter = besideWriter
+  }
+
+  /// Reads everything. `visit` gets each record once, in offset order.
+  mutating func run(_ visit: (Offset, RawSpan) throws(LogError) -> Void) throws(LogError) {
+    listing = try directory.list()
+    var pending = try chain(from: listing.segments)
+    // The newest first popped last: `pending` is in falling order.
+    while let opened = pending.popLast() {
+      guard let header = opened.header else { continue }
+      checkContinuity(to: opened.number, header)
+      // Only one file is open at a time: a log may have more segments than a process may have descriptors.
+      let file = try directory.openFile(opened.number, .readOnly)
+      let length = try onFile { () throws(FileSystemError) in try file.status().length }
+      var scan = SegmentScan(
+        file, header: header, headerChecksum: opened.headerChecksum, fileLength: length)
+      var segment = Segment(
+        number: opened.number, header: header, source: .file(file), positions: PositionTable(),
+        end: SegmentHeader.dataStart, tally: SegmentTally(headerChecksum: opened.headerChecksum), isSealed: false)
+      try read(&scan, into: &segment, visit, isLast: pending.isEmpty)
+      if pending.isEmpty, besideWriter {
+        // The writer may have rolled since the listing; then this segment is sealed by now.
+        for number in try directory.list().segments.filter({ $0 > opened.number }).reversed() {
+          pending.append(try directory.openSegment(number))
+        }
+        if !pending.isEmpty, !segment.isSealed {
+          try scan.refresh()
+          try read(&scan, into: &segment, visit, isLast: false)
+        }
+      }
+      if pending.isEmpty {
+        try judgeTail(&scan, &segment, visit)
+      } else if !segment.isSealed {
+        reportMissingSeal(scan.scanner.position, in: segment, upTo: pending.last?.header?.firstOffset)
+      }
+      if segment.isSealed {
+        segment.source = try SegmentSource.sealed(file, length: segment.end.rawValue)
+      }
+      segments.append(segment)
+    }
+  }
+
+  // MARK: Which segments there are
+
+  /// The segments that make up the log, newest first, with headers that agree.
+  private mutating func chain(
+    from numbers: [SegmentNumber]
+  ) throws(LogError) -> [LogDirectory.OpenedSegment] {
+    var chain: [LogDirectory.OpenedSegment] = []
+    var newest: SegmentHeader?
+    var above: LogDirectory.OpenedSegment?
+    for (place, number) in numbers.enumerated().reversed() {
+      if let newest, let header = above?.header, header.firstOffset <= newest.logStart {
+        garbage = Array(numbers[...place])
+        break
+      }
+      let opened = try directory.openSegment(number)
+      let name = LogDirectory.name(of: number)
+      for copy in opened.badCopies where opened.header != nil {
+        let start = UInt64(copy * SegmentHeader.blockByteCount)
+        blemishes.append(
+          Damage(
+            kind: .header, file: name, bytes: start..<start + UInt64(SegmentHeader.blockByteCount), offsets: 0..<0))
+      }
+      if let above, above.number != number.next { reportMissing(number.next..<above.number, above.header) }
+      guard let header = opened.header else {
+        add(
+          .header, .damaged, number, 0..<UInt64(SegmentHeader.byteCount), unknownOffsets(below: above?.header),
+          "both copies of the segment's header are damaged; restore it from a copy, or salvage")
+        above = opened
+        chain.append(opened)
+        continue
+      }
+      if header.number != number || (newest.map { $0.log != header.log } ?? false)
+        || (above?.header).map({ header.firstOffset > $0.firstOffset }) ?? false
+      {
+        add(
+          .foreign, .foreignSegment, number, 0..<UInt64(SegmentHeader.byteCount), unknownOffsets(below: above?.header),
+          "the file belongs to another log or another place in this one; move it out of the directory")
+      } else if let epoch = above?.header?.epoch, epoch.id != header.epoch.id, epoch.parent != header.epoch.id {
+        add(
+          .foreign, .foreignSegment, number, 0..<UInt64(SegmentHeader.byteCount), unknownOffsets(below: above?.header),
+          "the file is of an epoch that its successor does not continue; move it out of the directory")
+      }
+      newest = newest ?? header
+      chain.append(opened)
+      above = opened
+    }
+    if garbage.isEmpty, let newest, let first = above?.header, first.firstOffset != newest.logStart {
+      let missing = newest.logStart < first.firstOffset ? newest.logStart..<first.firstOffset : 0..<0
+      let error = LogError(
+        .missingSegment, path: directory.path, offsets: missing,
+        "the log starts at offset \(newest.logStart), but its first segment starts at \(first.firstOffset); put the missing segments back, or salvage"
+      )
+      findings.append(
+        Finding(
+          damage: Damage(
+            kind: .missing, file: LogDirectory.name(of: first.number), bytes: 0..<0, offsets: missing),
+          error: error))
+    }
+    return chain
+  }
+
+  private func unknownOffsets(below header: SegmentHeader?) -> Range<Offset> {
+    header.map { $0.firstOffset..<$0.firstOffset } ?? 0..<0
+  }
+
+  private mutating func reportMissing(_ numbers: Range<SegmentNumber>, _ above: SegmentHeader?) {
+    add(
+      .missing, .missingSegment, numbers.lowerBound, 0..<0, unknownOffsets(below: above),
+      "the segment is gone; put it back, or salvage")
+  }
+
+  private mutating func checkContinuity(to number: SegmentNumber, _ header: SegmentHeader) {
+    guard let before = segments.last, before.number.next == number, before.isSealed else { return }
+    let expected = SegmentHeader.Predecessor(
+      number: before.number.rawValue, length: before.end.rawValue, digest: before.tally.digest)
+    if header.previous != expected || header.firstOffset != before.nextOffset {
+      let lost =
+        before.nextOffset < header.firstOffset
+        ? before.nextOffset..<header.firstOffset : header.firstOffset..<header.firstOffset
+      add(
+        .missing, .missingSegment, number, 0..<UInt64(SegmentHeader.byteCount), lost,
+        "the segment does not follow on segment \(before.number) as that one is; put the right files back, or salvage")
+    }
+  }
+
+  // MARK: What a segment holds
+
+  /// Reads on to the seal or to where nothing follows. Damage in a segment that has a successor is passed over.
+  private mutating func read(
+    _ scan: inout SegmentScan, into segment: inout Segment, _ visit: (Offset, RawSpan) throws(LogError) -> Void,
+    isLast: Bool
+  ) throws(LogError) {
+    while true {
+      var positions = segment.positions
+      segment.positions = PositionTable()
+      defer { segment.positions = positions }
+      let first = segment.header.firstOffset.rawValue
+      let event = try scan.next { (offset, place, body) throws(LogError) in
+        while UInt64(positions.count) < offset.rawValue - first { positions.appendLost() }
+        positions.append(place)
+        try visit(offset, body)
+      }
+      switch event {
+      case .batch, .sync:
+        segment.end = scan.scanner.position
+        segment.endsInSyncFrame = event == .sync
+      case .seal(let seal):
+        segment.end = scan.scanner.position
+        segment.isSealed = true
+        segment.tally = scan.scanner.tally
+        try checkSeal(seal, &scan, segment.header, isLast: isLast)
+        return
+      case .stopped:
+        segment.tally = scan.scanner.tally
+        if isLast { return }
+        let start = scan.scanner.position.rawValue
+        let lostFrom = scan.scanner.nextIndex
+        guard case .found = try scan.resync() else { return }
+        while positions.count < Int(scan.scanner.nextIndex) { positions.appendLost() }
+        add(
+          .frame, .damaged, segment.number, start..<scan.scanner.position.rawValue,
+          offsets(lostFrom..<scan.scanner.nextIndex, segment.header),
+          "a sealed segment is damaged; restore it from a copy, or salvage")
+      }
+    }
+  }
+
+  private mutating func checkSeal(
+    _ seal: Seal, _ scan: inout SegmentScan, _ header: SegmentHeader, isLast: Bool
+  ) throws(LogError) {
+    let tally = scan.scanner.tally
+    let stated = Seal(
+      recordCount: UInt64(tally.recordCount), frameCount: tally.frameCount, firstOffset: header.firstOffset,
+      nextOffset: header.firstOffset.advanced(by: UInt64(tally.recordCount)), bodyBytes: tally.bodyBytes,
+      digest: tally.digest)
+    let end = scan.scanner.position
+    if !scan.scanner.hasResynced, seal != stated {
+      add(
+        .seal, .damaged, header.number, end.rawValue - Seal.frameByteCount..<end.rawValue, 0..<0,
+        "the seal does not fit the segment; restore the segment from a copy, or salvage")
+    }
+    guard !isLast else { return }
+    if let last = try SegmentScan.lastNonzero(in: scan.file, from: end, fileLength: scan.fileLength) {
+      add(
+        .seal, .damaged, header.number, end.rawValue..<last.rawValue, 0..<0,
+        "bytes follow the segment's seal; restore the segment from a copy, or salvage")
+    }
+  }
+
+  private mutating func reportMissingSeal(
+    _ start: FilePosition, in segment: Segment, upTo next: Offset?
+  ) {
+    let lost = segment.nextOffset..<max(next ?? segment.nextOffset, segment.nextOffset)
+    add(
+      lost.isEmpty ? .seal : .frame, .damaged, segment.number,
+      start.rawValue..<max(start.rawValue, segment.header.preallocated), lost,
+      "a segment with a successor has no seal; restore it from a copy, or salvage")
+  }
+
+  private func offsets(_ indexes: Range<UInt32>, _ header: SegmentHeader) -> Range<Offset> {
+    header.firstOffset.advanced(by: UInt64(indexes.lowerBound))..<header.firstOffset.advanced(
+      by: UInt64(indexes.upperBound))
+  }
+
+  // MARK: How it ends
+
+  private mutating func judgeTail(
+    _ scan: inout SegmentScan, _ segment: inout Segment, _ visit: (Offset, RawSpan) throws(LogError) -> Void
+  ) throws(LogError) {
+    var facts = try scan.tailFacts(isSealed: segment.isSealed)
+    if besideWriter {
+      // A batch may have been on its way in. Look again until two looks agree; what a busy writer adds is "not yet".
+      for _ in 0..<Self.patience {
+        if facts.verdict == .clean || facts.verdict == .sealed { break }
+        try scan.refresh()
+        let before = segment.end
+        try read(&scan, into: &segment, visit, isLast: true)
+        let again = try scan.tailFacts(isSealed: segment.isSealed)
+        let settled = again == facts && segment.end == before
+        facts = again
+        if settled { break }
+      }
+    }
+    tail = facts
+    let number = segment.number
+    let lost =
+      segment.nextOffset..<max(
+        segment.nextOffset, segment.header.firstOffset.advanced(by: UInt64(facts.nextIndex)))
+    switch facts.verdict {
+    case .clean, .torn, .sealed: break
+    case .damaged(let kind, let end):
+      add(
+        kind, .damaged, number, facts.end.rawValue..<max(end.rawValue, facts.end.rawValue), lost,
+        "durable data at the log's end is damaged, so nothing was cut; open it read-only, restore it from a copy, or salvage"
+      )
+    case .suspect(let end):
+      add(
+        .tail, .suspectTail, number, facts.end.rawValue..<end.rawValue, lost,
+        "the unsynced end looks damaged rather than interrupted; open it read-only, restore it from a copy, or accept the loss of these bytes with `acceptSuspectTail`"
+      )
+    }
+  }
+
+  private static let patience = 8
+
+  // MARK: Findings
+
+  private mutating func add(
+    _ kind: Damage.Kind, _ code: LogError.Code, _ number: SegmentNumber, _ bytes: Range<UInt64>,
+    _ offsets: Range<Offset>, _ detail: String
+  ) {
+    let name = LogDirectory.name(of: number)
+    findings.append(
+      Finding(
+        damage: Damage(kind: kind, file: name, bytes: bytes, offsets: offsets),
+        error: LogError(
+          code, path: directory.path(of: name), bytes: bytes.isEmpty ? nil : bytes,
+          offsets: offsets.isEmpty ? nil : offsets, detail)))
+  }
+}

@@ -1,0 +1,228 @@
+internal import PlatformIO
+
+/// Reads a segment file for the scanner, with positional reads so that a bad sector is an error and not a signal.
+///
+/// Memory: one window, which grows to the largest batch in the file.
+struct SegmentScan: ~Copyable {
+  static let chunkByteCount = 1 << 20
+
+  let file: any LogFile
+  let header: SegmentHeader
+  private(set) var fileLength: UInt64
+  private(set) var scanner: SegmentScanner
+  private var window = ByteBuffer()
+  private var windowStart = SegmentHeader.dataStart
+
+  init(_ file: any LogFile, header: SegmentHeader, headerChecksum: UInt64, fileLength: UInt64) {
+    self.file = file
+    self.header = header
+    self.fileLength = fileLength
+    scanner = SegmentScanner(nonce: header.nonce, headerChecksum: headerChecksum, fileLength: fileLength)
+  }
+
+  enum Event: Equatable {
+    case batch
+    case sync
+    case seal(Seal)
+    case stopped
+  }
+
+  /// The next thing in the segment; the records of a batch go to `visit` first, each with its place and length.
+  mutating func next(_ visit: RecordVisitor) throws(LogError) -> Event {
+    while true {
+      // A copy, because the window is borrowed from the same structure.
+      var advanced = scanner
+      let step = advanced.next(window.bytes, at: windowStart)
+      scanner = advanced
+      switch step {
+      case .needBytes(let end): try load(through: end)
+      case .batch(let start, let end, let firstIndex, _):
+        try deliver(from: start, to: end, firstIndex: firstIndex, visit)
+        return .batch
+      case .sync: return .sync
+      case .seal(let seal): return .seal(seal)
+      case .stopped: return .stopped
+      case .newer(let what, let place): throw newer(what, place)
+      }
+    }
+  }
+
+  enum Resync { case found, exhausted, budgetSpent }
+
+  mutating func resync() throws(LogError) -> Resync {
+    while true {
+      var advanced = scanner
+      let step = advanced.resync(window.bytes, at: windowStart)
+      scanner = advanced
+      switch step {
+      case .needBytes(let end): try load(through: end)
+      case .found: return .found
+      case .exhausted: return .exhausted
+      case .budgetSpent: return .budgetSpent
+      case .newer(let what, let place): throw newer(what, place)
+      }
+    }
+  }
+
+  /// The header of a frame that `next` has just passed.
+  func frameHeader(at place: FilePosition) -> FrameHeader? {
+    let local = Int(place.rawValue - windowStart.rawValue)
+    guard
+      case .frame(let frame) = FrameHeader.decode(
+        window.bytes.extracting(local..<local + FrameHeader.byteCount), at: place, nonce: header.nonce)
+    else { return nil }
+    return frame
+  }
+
+  private func newer(_ what: String, _ place: FilePosition) -> LogError {
+    LogError(
+      .newerFormat, path: file.path, bytes: place.rawValue..<place.rawValue + UInt64(FrameHeader.byteCount),
+      "holds \(what), which this version does not know; use the newer program that wrote it")
+  }
+
+  private func deliver(
+    from start: FilePosition, to end: FilePosition, firstIndex: UInt32, _ visit: RecordVisitor
+  ) throws(LogError) {
+    let bytes = window.bytes
+    var place = start
+    var index = firstIndex
+    while place < end {
+      let local = Int(place.rawValue - windowStart.rawValue)
+      let length = bytes.loadUInt32(at: local + 4)
+      let body = local + FrameHeader.byteCount
+      try visit(
+        header.firstOffset.advanced(by: UInt64(index)), place, bytes.extracting(body..<body + Int(length)))
+      place = place.advanced(by: FrameHeader.frameByteCount(bodyLength: UInt64(length)))
+      index += 1
+    }
+  }
+
+  /// Brings the window to hold everything from what the scanner still needs to `end`.
+  private mutating func load(through end: FilePosition) throws(LogError) {
+    let retained = scanner.retained
+    let windowEnd = windowStart.advanced(by: UInt64(window.count))
+    if retained > windowStart {
+      if retained >= windowEnd {
+        window.truncate(to: 0)
+      } else {
+        window.removeFirst(Int(retained.rawValue - windowStart.rawValue))
+      }
+      windowStart = retained
+    }
+    let loaded = windowStart.advanced(by: UInt64(window.count))
+    let wanted = max(end.rawValue - loaded.rawValue, UInt64(Self.chunkByteCount))
+    let count = Int(min(wanted, fileLength - loaded.rawValue))
+    let file = file
+    try onFile { () throws(FileSystemError) in
+      try window.fill(count) { (buffer) throws(FileSystemError) in
+        try file.read(into: &buffer, at: loaded.rawValue)
+      }
+    }
+    guard windowStart.advanced(by: UInt64(window.count)) >= end else {
+      throw LogError(
+        FileSystemError(.unexpectedEnd, .read, path: file.path, position: end.rawValue))
+    }
+  }
+
+  // MARK: The end of the file
+
+  /// One past the last byte from `start` on that is not zero.
+  static func lastNonzero(
+    in file: any LogFile, from start: FilePosition, fileLength: UInt64
+  ) throws(LogError) -> FilePosition? {
+    var found: FilePosition?
+    var place = start.rawValue
+    var buffer = ByteBuffer()
+    while place < fileLength {
+      guard let data = try onFile({ () throws(FileSystemError) in try file.nextData(from: place) }),
+        data < fileLength
+      else { break }
+      place = max(place, data)
+      buffer.truncate(to: 0)
+      let count = Int(min(UInt64(chunkByteCount), fileLength - place))
+      try onFile { () throws(FileSystemError) in
+        try buffer.fill(count) { (space) throws(FileSystemError) in try file.read(into: &space, at: place) }
+      }
+      guard buffer.count > 0 else { break }
+      if let last = buffer.bytes.lastNonzeroIndex { found = FilePosition(place + UInt64(last) + 1) }
+      place += UInt64(buffer.count)
+    }
+    return found
+  }
+
+  /// Forgets what was read behind `position`, which a writer may have filled since.
+  mutating func refresh() throws(LogError) {
+    fileLength = max(fileLength, try onFile { () throws(FileSystemError) in try file.status().length })
+    scanner.setFileLength(fileLength)
+    window.truncate(to: 0)
+    windowStart = scanner.position
+  }
+
+  /// Scans on behind the last complete batch and gathers what the verdict needs, then returns to that place.
+  mutating func tailFacts(isSealed: Bool) throws(LogError) -> TailFacts {
+    let place = scanner
+    defer {
+      scanner = place
+      window.truncate(to: 0)
+      windowStart = place.position
+    }
+    var facts = TailFacts(
+      end: scanner.position, nextIndex: scanner.nextIndex, floor: scanner.floor, isSealed: isSealed,
+      lastNonzero: try Self.lastNonzero(in: file, from: scanner.position, fileLength: fileLength),
+      fileLength: fileLength, preallocated: header.preallocated)
+    guard facts.lastNonzero != nil, !isSealed else { return facts }
+    search: while true {
+      switch try resync() {
+      case .exhausted: break search
+      case .budgetSpent:
+        facts.searchWasCut = true
+        break search
+      case .found:
+        if !facts.hasSoundFrameBehind {
+          facts.hasSoundFrameBehind = true
+          facts.showsTear = try gapShowsTear(from: facts.end, to: scanner.position)
+        }
+        walk: while true {
+          switch try next({ _, _, _ in }) {
+          case .batch, .sync: continue
+          case .stopped: break walk
+          case .seal: break walk
+          }
+        }
+      }
+    }
+    facts.floor = scanner.floor
+    facts.nextIndex = scanner.nextIndex
+    return facts
+  }
+
+  private func gapShowsTear(from start: FilePosition, to end: FilePosition) throws(LogError) -> Bool {
+    var place = start
+    var buffer = ByteBuffer()
+    while place < end {
+      buffer.truncate(to: 0)
+      let count = Int(min(UInt64(Self.chunkByteCount), end.rawValue - place.rawValue))
+      let from = place.rawValue
+      try onFile { () throws(FileSystemError) in
+        try buffer.fill(count) { (space) throws(FileSystemError) in try file.read(into: &space, at: from) }
+      }
+      guard buffer.count > 0 else { return true }
+      if TearEvidence.isTorn(buffer.bytes, at: place) { return true }
+      place = place.advanced(by: UInt64(buffer.count))
+    }
+    return false
+  }
+}
+
+/// Receives a record's offset, its frame's place, and its body. It may be called for a log that turns out damaged later.
+typealias RecordVisitor = (Offset, FilePosition, RawSpan) throws(LogError) -> Void
+
+/// Runs file operations and turns their errors into the log's.
+@discardableResult
+func onFile<T: ~Copyable>(_ body: () throws(FileSystemError) -> T) throws(LogError) -> T {
+  do throws(FileSystemError) {
+    return try body()
+  } catch {
+    throw LogError(error)
+  }
+}

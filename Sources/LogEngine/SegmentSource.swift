@@ -1,0 +1,41 @@
+internal import PlatformIO
+
+/// Where a reader takes a segment's bytes from.
+enum SegmentSource: Sendable {
+  /// A sealed segment, which nobody changes any more: its pages, without a system call or a copy.
+  case mapped(MemoryRegion)
+  /// A segment still being written, or one that could not be mapped.
+  case file(any LogFile)
+
+  static func sealed(_ file: any LogFile, length: UInt64) throws(LogError) -> SegmentSource {
+    do throws(FileSystemError) {
+      return .mapped(try file.map(length))
+    } catch {
+      // A process has a limit of mappings; reading costs a system call then, and works.
+      if error.code == .outOfMemory || error.code == .notSupported { return .file(file) }
+      throw LogError(error)
+    }
+  }
+
+  /// Calls `body` with the bytes from `start` to `end`, borrowed for the call.
+  func withBytes<R: ~Copyable>(
+    from start: FilePosition, to end: FilePosition, _ body: (RawSpan) throws(LogError) -> R
+  ) throws(LogError) -> R {
+    switch self {
+    case .mapped(let region):
+      return try body(region.bytes.extracting(Int(start.rawValue)..<Int(end.rawValue)))
+    case .file(let file):
+      let count = Int(end.rawValue - start.rawValue)
+      var buffer = ByteBuffer(capacity: count)
+      try onFile { () throws(FileSystemError) in
+        try buffer.fill(count) { (space) throws(FileSystemError) in
+          try file.read(into: &space, at: start.rawValue)
+        }
+      }
+      guard buffer.count == count else {
+        throw LogError(FileSystemError(.unexpectedEnd, .read, path: file.path, position: end.rawValue))
+      }
+      return try body(buffer.bytes)
+    }
+  }
+}

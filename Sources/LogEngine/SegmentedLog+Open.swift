@@ -1,0 +1,345 @@
+package import PlatformIO
+internal import Synchronization
+
+extension SegmentedLog {
+  /// Opens the log in a directory of the disk, creating it if `options` says so.
+  ///
+  /// Every record that is kept is read once and handed to `replay` in offset order, so that an application can build its
+  /// indexes on the way; the bytes are borrowed for the call. An error from `replay` ends the opening. Opening for writing
+  /// recovers the end of the log as FORMAT.md, "Recovery", says; opening for reading changes nothing.
+  public static func open(
+    at path: String, options: LogOptions = LogOptions(),
+    replay: (Offset, RawSpan) throws(LogError) -> Void = { _, _ in }
+  ) throws(LogError) -> SegmentedLog {
+    try open(
+      at: path, options: options, fileSystem: DiskFileSystem.shared, environment: SystemEnvironment(), replay: replay)
+  }
+
+  package static func open(
+    at path: String, options: LogOptions, fileSystem: any FileSystem, environment: any Environment,
+    replay: (Offset, RawSpan) throws(LogError) -> Void = { _, _ in }
+  ) throws(LogError) -> SegmentedLog {
+    guard LogLimits.segmentByteCount.contains(options.segmentSize) else {
+      throw LogError(
+        .invalidOption, path: path,
+        "a segment size of \(options.segmentSize) is outside \(LogLimits.segmentByteCount.lowerBound)–\(LogLimits.segmentByteCount.upperBound) bytes"
+      )
+    }
+    let directory = LogDirectory(fileSystem: fileSystem, path: normalized(path))
+    let isThere = try probe(directory)
+    if isThere, options.creation == .mustNotExist {
+      throw LogError(.alreadyExists, path: directory.path, "there is a log already; open it, or choose another path")
+    }
+    switch options.access {
+    case .readOnly:
+      guard isThere else { throw noSuchLog(directory) }
+      return try openReadOnly(directory, options, environment, replay)
+    case .readWrite:
+      guard isThere else {
+        guard options.creation != .mustExist else { throw noSuchLog(directory) }
+        return try create(directory, options, environment, replay)
+      }
+      return try openForWriting(directory, options, environment, try LogLock(directory, environment), replay)
+    }
+  }
+
+  static func noSuchLog(_ directory: LogDirectory) -> LogError {
+    LogError(.noSuchLog, path: directory.path, "there is no log here; check the path, or create one")
+  }
+
+  static func normalized(_ path: String) -> String {
+    var path = path
+    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+    return path
+  }
+
+  /// Is there a log? Anything else at the path is an error.
+  static func probe(_ directory: LogDirectory) throws(LogError) -> Bool {
+    let listing: LogDirectory.Listing
+    do throws(LogError) {
+      listing = try directory.list()
+    } catch {
+      switch error.cause?.code {
+      case .notFound: return false
+      case .notADirectory:
+        throw LogError(
+          .notALog, path: directory.path, "it is not a directory, so it is no log; give a log's directory",
+          cause: error.cause)
+      default: throw error
+      }
+    }
+    if !listing.segments.isEmpty { return true }
+    guard listing.others.isEmpty else {
+      throw LogError(
+        .notALog, path: directory.path, "the directory holds other files and no log; choose an empty or a new one")
+    }
+    return false
+  }
+
+  // MARK: Creating
+
+  private static func create(
+    _ directory: LogDirectory, _ options: LogOptions, _ environment: any Environment,
+    _ replay: (Offset, RawSpan) throws(LogError) -> Void
+  ) throws(LogError) -> SegmentedLog {
+    try onFile { () throws(FileSystemError) in
+      _ = try directory.fileSystem.createDirectory(directory.path)
+      // Also when the directory was there: whoever made it may have died before this.
+      try directory.fileSystem.syncDirectory(parent(of: directory.path))
+    }
+    let lock = try LogLock(directory, environment)
+    let listing = try directory.list()
+    guard listing.segments.isEmpty else {
+      // Somebody else created it meanwhile.
+      guard options.creation == .createIfMissing else {
+        throw LogError(.alreadyExists, path: directory.path, "there is a log already; open it, or choose another path")
+      }
+      return try openForWriting(directory, options, environment, lock, replay)
+    }
+    try sweep(listing.temporaries, directory)
+    let (active, header) = try createSegment(
+      SegmentHeader(
+        log: environment.uniqueID(),
+        epoch: Epoch(id: environment.uniqueID(), start: 1),
+        number: SegmentNumber(1),
+        firstOffset: 1,
+        logStart: 1,
+        nonce: environment.randomUInt64(),
+        previous: .dropped(0),
+        preallocated: options.segmentSize,
+        segmentSize: options.segmentSize,
+        created: environment.microseconds(),
+        application: options.application),
+      in: directory)
+    return SegmentedLog(
+      directory: directory, environment: environment, options: options, id: header.log,
+      application: header.application, recovery: RecoveryReport(outcome: .created),
+      writer: Writer(state: .active(active), lock: lock, header: header),
+      published: Published(
+        segments: [
+          ReadableSegment(
+            number: header.number, firstOffset: 1, nonce: header.nonce, source: .file(active.file),
+            positions: PositionTable(), end: active.end, byteCount: active.end.rawValue)
+        ],
+        epoch: header.epoch, logStart: 1, next: 1, durable: 1))
+  }
+
+  private static func parent(of path: String) -> String {
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
+  }
+
+  // MARK: Reading
+
+  private static func openReadOnly(
+    _ directory: LogDirectory, _ options: LogOptions, _ environment: any Environment,
+    _ replay: (Offset, RawSpan) throws(LogError) -> Void
+  ) throws(LogError) -> SegmentedLog {
+    var scan = LogScan(directory, besideWriter: true)
+    try scan.run(replay)
+    // Damaged bytes leave the rest readable; a log whose segments do not belong together has no meaning.
+    for finding in scan.findings where [.missing, .foreign, .header].contains(finding.damage.kind) {
+      throw finding.error
+    }
+    let header = try newestHeader(scan, options)
+    var report = report(scan)
+    report.damage = scan.findings.map(\.damage)
+    return SegmentedLog(
+      directory: directory, environment: environment, options: options, id: header.log,
+      application: header.application, recovery: report,
+      writer: Writer(state: .readOnly, lock: nil, header: header),
+      published: published(scan, header, allDurable: false))
+  }
+
+  static func newestHeader(
+    _ scan: borrowing LogScan, _ options: LogOptions
+  ) throws(LogError) -> SegmentHeader {
+    guard let header = scan.segments.last?.header else {
+      throw LogError(.damaged, path: scan.directory.path, "no segment of the log can be read; restore it from a copy")
+    }
+    guard header.application.id == options.application.id else {
+      throw LogError(
+        .wrongApplication, path: scan.directory.path, "the log belongs to another application; open it with that one")
+    }
+    return header
+  }
+
+  private static func report(_ scan: borrowing LogScan) -> RecoveryReport {
+    var report = RecoveryReport(outcome: .clean)
+    report.records = scan.segments.reduce(0) { $0 + UInt64($1.positions.count) }
+    guard let tail = scan.tail, let last = scan.segments.last else { return report }
+    switch tail.verdict {
+    case .clean: break
+    case .sealed: report.outcome = .sealed
+    case .torn(let end), .suspect(let end), .damaged(_, let end):
+      report.outcome = .torn
+      report.tornFile = LogDirectory.name(of: last.number)
+      report.tornBytes = tail.end.rawValue..<max(end.rawValue, tail.end.rawValue)
+    }
+    return report
+  }
+
+  private static func published(
+    _ scan: borrowing LogScan, _ header: SegmentHeader, allDurable: Bool
+  ) -> Published {
+    let next = scan.segments.last?.nextOffset ?? header.firstOffset
+    var durable = next
+    if !allDurable, let last = scan.segments.last, let tail = scan.tail, !last.isSealed {
+      let known = last.positions.count(below: tail.floor)
+      durable = header.firstOffset.advanced(by: UInt64(known))
+    }
+    return Published(
+      segments: scan.segments.map { segment in
+        ReadableSegment(
+          number: segment.number, firstOffset: segment.header.firstOffset, nonce: segment.header.nonce,
+          source: segment.source, positions: segment.positions, end: segment.end, byteCount: segment.end.rawValue)
+      },
+      epoch: header.epoch, logStart: header.logStart, next: next, durable: durable)
+  }
+
+  // MARK: Writing
+
+  private static func openForWriting(
+    _ directory: LogDirectory, _ options: LogOptions, _ environment: any Environment, _ lock: LogLock,
+    _ replay: (Offset, RawSpan) throws(LogError) -> Void
+  ) throws(LogError) -> SegmentedLog {
+    var scan = LogScan(directory, besideWriter: false)
+    try scan.run(replay)
+    if let finding = scan.findings.first(where: { $0.damage.kind != .tail || !options.acceptSuspectTail }) {
+      throw finding.error
+    }
+    let header = try newestHeader(scan, options)
+    guard header.unknownReadOnlyFeatures == 0 else {
+      throw LogError(
+        .newerFormat, path: directory.path,
+        "uses a feature that this version can read but not write; open it read-only, or use the newer program")
+    }
+    guard let last = scan.segments.last, let tail = scan.tail else {
+      preconditionFailure("a scan that found a header read its segment")
+    }
+
+    // Up to here nothing was changed; everything refused is as it was.
+    try sweep(scan.listing.temporaries, directory)
+    var report = report(scan)
+    let recovered = try recover(last, tail, directory, &report)
+    for number in scan.garbage {
+      try onFile { () throws(FileSystemError) in
+        try directory.removeIfPresent(directory.path(of: LogDirectory.name(of: number)))
+      }
+    }
+
+    var published = published(scan, header, allDurable: true)
+    let place = published.segments.count - 1
+    published.segments[place].source = recovered.source
+    published.segments[place].byteCount = recovered.end.rawValue
+    return SegmentedLog(
+      directory: directory, environment: environment, options: options, id: header.log,
+      application: header.application, recovery: report,
+      writer: Writer(state: recovered.state, lock: lock, header: header), published: published)
+  }
+
+  /// Removes what a crash left of unpublished files.
+  private static func sweep(_ temporaries: [String], _ directory: LogDirectory) throws(LogError) {
+    for name in temporaries {
+      try onFile { () throws(FileSystemError) in try directory.removeIfPresent(directory.path(of: name)) }
+    }
+  }
+
+  private struct Recovered {
+    var state: Writer.State
+    var source: SegmentSource
+    var end: FilePosition
+  }
+
+  /// Makes the end of the log one that can be written on, and vouches for it. Each step leaves a state that this same
+  /// procedure takes up again, so a crash in it is harmless.
+  private static func recover(
+    _ last: LogScan.Segment, _ tail: TailFacts, _ directory: LogDirectory, _ report: inout RecoveryReport
+  ) throws(LogError) -> Recovered {
+    let file = try directory.openFile(last.number, .readWrite)
+    let status = try onFile { () throws(FileSystemError) in try file.status() }
+    guard status.linkCount == 1 else {
+      throw LogError(
+        .linkedSegment, path: file.path,
+        "the last segment has \(status.linkCount) hard links and would change under all of them; copy the log to a directory of its own"
+      )
+    }
+    var tornEnd: FilePosition?
+    switch tail.verdict {
+    case .clean, .sealed, .damaged: break
+    case .torn(let end), .suspect(let end):
+      tornEnd = end
+      report.keptAs = try directory.keepAside(file, of: last.number, from: tail.end, to: end)
+    }
+
+    // Vouch: this process has written these bytes itself, through a descriptor that saw every error, before it says that
+    // they are durable. What an earlier, failed sync marked clean in the cache may never have reached the disk.
+    try onFile { () throws(FileSystemError) in
+      try rewrite(file, from: tail.floor, to: last.end)
+      // Zeros, not a cut: a file that is shorter than it was means damage, and stays that way.
+      if let tornEnd { try clear(file, from: last.end, to: tornEnd) }
+      try file.sync()
+      try directory.fileSystem.syncDirectory(directory.path)
+    }
+
+    if last.isSealed {
+      if status.length > last.end.rawValue {
+        try onFile { () throws(FileSystemError) in try file.setLength(last.end.rawValue) }
+      }
+      return Recovered(
+        state: .sealed(number: last.number, end: last.end, digest: last.tally.digest), source: last.source,
+        end: last.end)
+    }
+    if tornEnd != nil {
+      // New records must not stand where torn ones stood under the same nonce.
+      let seal = sealFrame(
+        last.tally, firstOffset: last.header.firstOffset, at: last.end, nonce: last.header.nonce,
+        syncedThrough: last.end)
+      let end = last.end.advanced(by: Seal.frameByteCount)
+      try onFile { () throws(FileSystemError) in
+        try file.write(seal.bytes.span.rawBytes, at: last.end.rawValue)
+        try file.sync()
+        try file.setLength(end.rawValue)
+      }
+      return Recovered(
+        state: .sealed(number: last.number, end: end, digest: last.tally.digest),
+        source: try SegmentSource.sealed(file, length: end.rawValue), end: end)
+    }
+    let active = ActiveSegment(
+      file: file, number: last.number, nonce: last.header.nonce, end: last.end, synced: last.end,
+      quietEnd: last.endsInSyncFrame ? last.end : nil,
+      capacity: max(last.header.preallocated, last.header.segmentSize), tally: last.tally)
+    return Recovered(state: .active(active), source: .file(file), end: last.end)
+  }
+
+  private static func rewrite(
+    _ file: any LogFile, from start: FilePosition, to end: FilePosition
+  ) throws(FileSystemError) {
+    var buffer = ByteBuffer()
+    var place = start.rawValue
+    while place < end.rawValue {
+      buffer.truncate(to: 0)
+      let count = Int(min(UInt64(SegmentScan.chunkByteCount), end.rawValue - place))
+      let from = place
+      try buffer.fill(count) { (space) throws(FileSystemError) in try file.read(into: &space, at: from) }
+      guard buffer.count == count else {
+        throw FileSystemError(.unexpectedEnd, .read, path: file.path, position: place)
+      }
+      try file.write(buffer.bytes, at: place)
+      place += UInt64(count)
+    }
+  }
+
+  private static func clear(
+    _ file: any LogFile, from start: FilePosition, to end: FilePosition
+  ) throws(FileSystemError) {
+    var zeros = ByteBuffer(capacity: SegmentScan.chunkByteCount)
+    zeros.appendZeros(Int(min(UInt64(SegmentScan.chunkByteCount), end.rawValue - start.rawValue)))
+    var place = start.rawValue
+    while place < end.rawValue {
+      let count = min(zeros.count, Int(end.rawValue - place))
+      try file.write(zeros.bytes.extracting(0..<count), at: place)
+      place += UInt64(count)
+    }
+  }
+}

@@ -1,0 +1,186 @@
+package import PlatformIO
+
+extension SegmentedLog {
+  /// What reading a whole log through found.
+  public struct Verification: Sendable {
+    /// Sound records.
+    public var records: UInt64
+    /// Everything that is not as it was written, in the order of the files.
+    public var damage: [Damage]
+    /// The unsynced end of an interrupted write, if there is one: no damage, and cut off by the next opening for writing.
+    public var torn: (file: String, bytes: Range<UInt64>)?
+    /// Nothing is damaged.
+    public var isSound: Bool { damage.isEmpty }
+  }
+
+  /// Reads every byte of a log and checks everything that can be checked, changing nothing. Works on a log that cannot be
+  /// opened, and beside a writer. `check` sees each sound record and may find more fault with it.
+  public static func verify(
+    at path: String, application: ApplicationTag = ApplicationTag(id: 0),
+    check: (Offset, RawSpan) -> Bool = { _, _ in true }
+  ) throws(LogError) -> Verification {
+    try verify(at: path, application: application, fileSystem: DiskFileSystem.shared, check: check)
+  }
+
+  package static func verify(
+    at path: String, application: ApplicationTag, fileSystem: any FileSystem,
+    check: (Offset, RawSpan) -> Bool
+  ) throws(LogError) -> Verification {
+    let directory = LogDirectory(fileSystem: fileSystem, path: normalized(path))
+    guard try probe(directory) else { throw noSuchLog(directory) }
+    var scan = LogScan(directory, besideWriter: true)
+    var records: UInt64 = 0
+    var faulty: [Offset] = []
+    try scan.run { offset, record in
+      records += 1
+      if !check(offset, record) { faulty.append(offset) }
+    }
+    if scan.segments.last != nil {
+      var options = LogOptions()
+      options.application = application
+      _ = try newestHeader(scan, options)
+    }
+    var damage = scan.findings.map(\.damage) + scan.blemishes
+    for offset in faulty {
+      let segment = scan.segments.last { $0.header.firstOffset <= offset }
+      guard let segment,
+        let start = segment.positions.position(at: Int(offset.rawValue - segment.header.firstOffset.rawValue))
+      else { continue }
+      damage.append(
+        Damage(
+          kind: .record, file: LogDirectory.name(of: segment.number), bytes: start.rawValue..<start.rawValue + 32,
+          offsets: offset..<offset.next))
+    }
+    damage.sort { ($0.file, $0.bytes.lowerBound) < ($1.file, $1.bytes.lowerBound) }
+    var verification = Verification(records: records, damage: damage, torn: nil)
+    if let tail = scan.tail, case .torn(let end) = tail.verdict, let last = scan.segments.last {
+      verification.torn = (LogDirectory.name(of: last.number), tail.end.rawValue..<end.rawValue)
+    }
+    return verification
+  }
+
+  // MARK: Forensics
+
+  /// Something that stands in a segment file.
+  public enum Part: Sendable, Hashable {
+    case segment(SegmentDescription)
+    case frame(FrameDescription)
+    /// Bytes that are no valid frame; what an unfinished batch leaves, too.
+    case unsound(bytes: Range<UInt64>)
+  }
+
+  /// What a segment's header says. FORMAT.md, "Segment header".
+  public struct SegmentDescription: Sendable, Hashable {
+    public var file: String
+    public var number: UInt64
+    public var log: UniqueID
+    public var epoch: Epoch
+    public var firstOffset: Offset
+    public var logStart: Offset
+    public var nonce: UInt64
+    public var previousNumber: UInt64
+    public var previousLength: UInt64
+    public var previousDigest: UInt64
+    public var preallocated: UInt64
+    public var segmentSize: UInt64
+    /// Microseconds since the Unix epoch.
+    public var created: Int64
+    public var application: ApplicationTag
+    public var fileLength: UInt64
+    /// The header copies that cannot be read: 0, 1 or both.
+    public var badCopies: [Int]
+  }
+
+  /// What a frame's header says. FORMAT.md, "Frame".
+  public struct FrameDescription: Sendable, Hashable {
+    /// `record`, `sync` or `seal`.
+    public var kind: String
+    public var position: UInt64
+    public var bodyLength: UInt32
+    public var bodyChecksum: UInt64
+    public var syncedThrough: UInt64
+    /// The record's offset, or that of the next one for a frame that holds none.
+    public var offset: Offset
+    public var continues: Bool
+  }
+
+  /// Tells `visit` what stands in each segment, or in one, from front to back, without judging. Works on damaged logs; a
+  /// segment whose header cannot be read is passed over.
+  public static func inspect(
+    at path: String, segment only: SegmentNumber? = nil, _ visit: (Part) -> Bool
+  ) throws(LogError) {
+    let directory = LogDirectory(fileSystem: DiskFileSystem.shared, path: normalized(path))
+    guard try probe(directory) else { throw noSuchLog(directory) }
+    let numbers = try directory.list().segments.filter { only == nil || $0 == only }
+    guard only == nil || !numbers.isEmpty else {
+      throw LogError(.missingSegment, path: directory.path, "there is no such segment; list them with `dump`")
+    }
+    for number in numbers {
+      guard try inspect(number, directory, visit) else { return }
+    }
+  }
+
+  private static func inspect(
+    _ number: SegmentNumber, _ directory: LogDirectory, _ visit: (Part) -> Bool
+  ) throws(LogError) -> Bool {
+    let opened = try directory.openSegment(number)
+    let file = try directory.openFile(number, .readOnly)
+    let length = try onFile { () throws(FileSystemError) in try file.status().length }
+    guard let header = opened.header else {
+      return visit(.unsound(bytes: 0..<min(length, UInt64(SegmentHeader.byteCount))))
+    }
+    guard visit(.segment(description(header, opened, length))) else { return false }
+    var scan = SegmentScan(
+      file, header: header, headerChecksum: opened.headerChecksum, fileLength: length)
+    while true {
+      var place = scan.scanner.position
+      let event = try scan.next { _, _, _ in }
+      // A sync frame has zeros before it and is exactly one header long.
+      if event == .sync {
+        place = FilePosition(scan.scanner.position.rawValue - UInt64(FrameHeader.byteCount))
+      }
+      while event != .stopped, place < scan.scanner.position, let frame = scan.frameHeader(at: place) {
+        guard visit(.frame(description(frame, at: place, header))) else { return false }
+        place = place.advanced(by: frame.frameByteCount)
+      }
+      if case .seal = event { return true }
+      guard event == .stopped else { continue }
+      let start = scan.scanner.position
+      let end: FilePosition?
+      if case .found = try scan.resync() {
+        end = scan.scanner.position
+      } else {
+        end = try SegmentScan.lastNonzero(in: file, from: start, fileLength: length)
+      }
+      guard let end else { return true }
+      guard visit(.unsound(bytes: start.rawValue..<end.rawValue)) else { return false }
+      if scan.scanner.position == start { return true }
+    }
+  }
+
+  private static func description(
+    _ header: SegmentHeader, _ opened: LogDirectory.OpenedSegment, _ length: UInt64
+  ) -> SegmentDescription {
+    SegmentDescription(
+      file: LogDirectory.name(of: opened.number), number: header.number.rawValue, log: header.log,
+      epoch: header.epoch, firstOffset: header.firstOffset, logStart: header.logStart, nonce: header.nonce,
+      previousNumber: header.previous.number, previousLength: header.previous.length,
+      previousDigest: header.previous.digest, preallocated: header.preallocated, segmentSize: header.segmentSize,
+      created: header.created, application: header.application, fileLength: length, badCopies: opened.badCopies)
+  }
+
+  private static func description(
+    _ frame: FrameHeader, at place: FilePosition, _ header: SegmentHeader
+  ) -> FrameDescription {
+    let kind =
+      switch frame.kind {
+      case .record: "record"
+      case .sync: "sync"
+      case .seal: "seal"
+      }
+    return FrameDescription(
+      kind: kind, position: place.rawValue, bodyLength: frame.bodyLength, bodyChecksum: frame.bodyChecksum,
+      syncedThrough: frame.syncedThrough.rawValue,
+      offset: header.firstOffset.advanced(by: UInt64(frame.index)), continues: frame.continues)
+  }
+}

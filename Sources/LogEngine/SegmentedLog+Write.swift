@@ -1,0 +1,350 @@
+internal import PlatformIO
+internal import Synchronization
+
+/// The writing side of a log, behind its lock.
+struct Writer {
+  enum State {
+    case active(ActiveSegment)
+    /// The last segment is sealed; the next append creates its successor.
+    case sealed(number: SegmentNumber, end: FilePosition, digest: UInt64)
+    /// A write or sync failed: what the disk holds is unknown until the log is opened again.
+    case poisoned(LogError)
+    case readOnly
+    case closed
+  }
+
+  var state: State
+  /// Released when it goes.
+  var lock: LogLock?
+  /// The newest header, from which the next one is made.
+  var header: SegmentHeader
+}
+
+/// The segment that appends go to.
+struct ActiveSegment {
+  var file: any LogFile
+  var number: SegmentNumber
+  var nonce: UInt64
+  /// A batch boundary: the next frame goes here.
+  var end: FilePosition
+  /// Everything below was durable when it was last synced.
+  var synced: FilePosition
+  /// Where the last sync frame ended, if nothing came after it.
+  var quietEnd: FilePosition?
+  /// The length at which the segment is full.
+  var capacity: UInt64
+  var tally: SegmentTally
+
+  /// What must fit behind the last batch: a sync frame and the seal.
+  static let reserve = SyncFrame.maximumByteCount + Seal.frameByteCount
+
+  func hasRoom(for byteCount: Int) -> Bool {
+    end.rawValue + UInt64(byteCount) + Self.reserve <= capacity
+  }
+}
+
+extension SegmentedLog {
+  /// Appends a batch and empties it; all of its records or none are there after a crash. Returns their offsets.
+  ///
+  /// Under `.always`, or with `durably`, it returns once they are durable. Cost: one write and, if durable, one
+  /// fdatasync; a full segment adds two file syncs and a directory sync. Thread-safe; calls take turns. After
+  /// `.outcomeUnknown` the handle takes no more appends: close it and open the log again.
+  @discardableResult
+  public func append(_ batch: inout RecordBatch, durably: Bool? = nil) throws(LogError) -> Range<Offset> {
+    try writer.withLock { (writer) throws(LogError) in
+      try append(&batch, durably ?? (syncPolicy == .always), &writer)
+    }
+  }
+
+  private func append(
+    _ batch: inout RecordBatch, _ durably: Bool, _ writer: inout Writer
+  ) throws(LogError) -> Range<Offset> {
+    let first = published.withLock { $0.next }
+    guard batch.count > 0 else {
+      _ = try activeSegment(&writer)
+      if durably { try sync(&writer) }
+      return first..<first
+    }
+    let next = first.advanced(by: UInt64(batch.count))
+    guard next <= Offset.max.next else {
+      throw LogError(.outOfOffsets, path: directory.path, "all offsets are used; start a new log")
+    }
+    var active = try activeSegment(&writer)
+    if !active.hasRoom(for: batch.byteCount) {
+      try seal(&active, &writer)
+      active = try createSuccessor(&writer, holding: UInt64(batch.byteCount))
+    }
+
+    var places: [FilePosition] = []
+    places.reserveCapacity(batch.count)
+    batch.seal(
+      at: active.end, nonce: active.nonce, syncedThrough: active.synced, tally: &active.tally
+    ) { places.append($0) }
+    let byteCount = UInt64(batch.byteCount)
+    let end = active.end
+    try orPoison(&writer) { () throws(FileSystemError) in try active.file.write(batch.bytes, at: end.rawValue) }
+    active.end = end.advanced(by: byteCount)
+    active.quietEnd = nil
+    if durably {
+      try orPoison(&writer) { () throws(FileSystemError) in try active.file.sync() }
+      active.synced = active.end
+    }
+    writer.state = .active(active)
+    let newEnd = active.end
+    published.withLock { published in
+      let last = published.segments.count - 1
+      for place in places { published.segments[last].positions.append(place) }
+      published.segments[last].end = newEnd
+      published.segments[last].byteCount = newEnd.rawValue
+      published.next = next
+      if durably { published.durable = next }
+    }
+    batch.removeAll()
+    return first..<next
+  }
+
+  /// Makes every record appended so far durable.
+  public func sync() throws(LogError) {
+    try writer.withLock { (writer) throws(LogError) in try sync(&writer) }
+  }
+
+  private func sync(_ writer: inout Writer) throws(LogError) {
+    // A sealed segment was synced with its seal.
+    guard case .active(var active) = try checked(writer.state) else { return }
+    if active.synced < active.end {
+      try orPoison(&writer) { () throws(FileSystemError) in try active.file.sync() }
+      active.synced = active.end
+      writer.state = .active(active)
+    }
+    published.withLock { $0.durable = $0.next }
+  }
+
+  /// Makes everything durable, marks the end as clean, and lets the next writer in. Closing again does nothing; any
+  /// other use afterwards throws `.closed`.
+  public func close() throws(LogError) {
+    try writer.withLock { (writer) throws(LogError) in
+      defer {
+        writer.state = .closed
+        writer.lock = nil
+        published.withLock { published in
+          published.isClosed = true
+          published.segments = []
+        }
+      }
+      guard case .active = writer.state else { return }
+      try sync(&writer)
+      guard case .active(var active) = writer.state, active.quietEnd != active.end,
+        active.tally.recordCount > 0
+      else { return }
+      try writeSyncFrame(&active, &writer)
+    }
+  }
+
+  /// Says, behind the last record, that everything before is durable, so that damage to it is not taken for a tear.
+  /// FORMAT.md, "Sync frame".
+  private func writeSyncFrame(_ active: inout ActiveSegment, _ writer: inout Writer) throws(LogError) {
+    let place = active.end.roundedUp(to: SyncFrame.blockByteCount)
+    let frame = ControlFrame(
+      .sync, body: [], at: place, nonce: active.nonce, syncedThrough: active.synced,
+      index: active.tally.recordCount)
+    let file = active.file
+    try orPoison(&writer) { () throws(FileSystemError) in
+      try file.write(frame.bytes.span.rawBytes, at: place.rawValue)
+      try file.sync()
+    }
+    active.tally.add(frame.bytes.span.rawBytes, kind: .sync, bodyLength: 0)
+    active.end = place.advanced(by: UInt64(FrameHeader.byteCount))
+    active.quietEnd = active.end
+  }
+
+  // MARK: Rolling
+
+  private func activeSegment(_ writer: inout Writer) throws(LogError) -> ActiveSegment {
+    switch try checked(writer.state) {
+    case .active(let active): active
+    default: try createSuccessor(&writer, holding: 0)
+    }
+  }
+
+  func checked(_ state: Writer.State) throws(LogError) -> Writer.State {
+    switch state {
+    case .active, .sealed: return state
+    case .poisoned(let error): throw error
+    case .closed: throw closedError()
+    case .readOnly:
+      throw LogError(.readOnly, path: directory.path, "the log was opened for reading; open it for writing")
+    }
+  }
+
+  /// Ends a segment. The seal is synced before the file is cut: were the shorter length to reach the disk first, a crash
+  /// would leave an unsealed file that is shorter than it was, and that is damage (FORMAT.md, "Roll").
+  private func seal(_ active: inout ActiveSegment, _ writer: inout Writer) throws(LogError) {
+    let (end, tally) = (active.end, active.tally)
+    let file = active.file
+    let first = writer.header.firstOffset
+    let seal = Self.sealFrame(
+      tally, firstOffset: first, at: end, nonce: active.nonce, syncedThrough: active.synced)
+    let sealedEnd = end.advanced(by: Seal.frameByteCount)
+    try orPoison(&writer) { () throws(FileSystemError) in
+      try file.write(seal.bytes.span.rawBytes, at: end.rawValue)
+      try file.sync()
+      try file.setLength(sealedEnd.rawValue)
+    }
+    writer.state = .sealed(number: active.number, end: sealedEnd, digest: tally.digest)
+    let source = try SegmentSource.sealed(file, length: sealedEnd.rawValue)
+    published.withLock { published in
+      let last = published.segments.count - 1
+      published.segments[last].source = source
+      published.segments[last].byteCount = sealedEnd.rawValue
+      published.durable = published.next
+    }
+  }
+
+  static func sealFrame(
+    _ tally: SegmentTally, firstOffset: Offset, at position: FilePosition, nonce: UInt64,
+    syncedThrough: FilePosition
+  ) -> ControlFrame {
+    let seal = Seal(
+      recordCount: UInt64(tally.recordCount), frameCount: tally.frameCount, firstOffset: firstOffset,
+      nextOffset: firstOffset.advanced(by: UInt64(tally.recordCount)), bodyBytes: tally.bodyBytes,
+      digest: tally.digest)
+    return ControlFrame(
+      .seal, body: seal.encode(), at: position, nonce: nonce, syncedThrough: syncedThrough,
+      index: tally.recordCount)
+  }
+
+  /// Publishes the segment after a sealed one and makes it the active one. On failure the log stays sealed, and the next
+  /// append tries again.
+  private func createSuccessor(
+    _ writer: inout Writer, holding byteCount: UInt64
+  ) throws(LogError) -> ActiveSegment {
+    guard case .sealed(let number, let end, let digest) = writer.state else {
+      preconditionFailure("only a sealed segment has a successor")
+    }
+    var header = writer.header
+    header.number = number.next
+    header.firstOffset = published.withLock { $0.next }
+    header.nonce = environment.randomUInt64()
+    header.previous = .init(number: number.rawValue, length: end.rawValue, digest: digest)
+    header.created = environment.microseconds()
+    header.preallocated = max(
+      header.segmentSize, SegmentHeader.dataStart.rawValue + byteCount + ActiveSegment.reserve)
+    return try activate(header, &writer)
+  }
+
+  private func activate(_ header: SegmentHeader, _ writer: inout Writer) throws(LogError) -> ActiveSegment {
+    let active: ActiveSegment
+    do throws(LogError) {
+      (active, writer.header) = try Self.createSegment(header, in: directory)
+    } catch {
+      // Up to here nothing but a temporary file exists, and the next append may try again.
+      if let operation = error.cause?.operation, [.open, .preallocate, .write].contains(operation) { throw error }
+      let unknown = Self.unknown(error, directory)
+      writer.state = .poisoned(unknown)
+      throw unknown
+    }
+    writer.state = .active(active)
+    let readable = ReadableSegment(
+      number: header.number, firstOffset: header.firstOffset, nonce: header.nonce, source: .file(active.file),
+      positions: PositionTable(), end: active.end, byteCount: active.end.rawValue)
+    published.withLock { $0.segments.append(readable) }
+    return active
+  }
+
+  /// Publishes a segment; without reserved space if the disk has not that much left.
+  static func createSegment(
+    _ header: SegmentHeader, in directory: LogDirectory
+  ) throws(LogError) -> (ActiveSegment, SegmentHeader) {
+    var header = header
+    let capacity = max(header.preallocated, header.segmentSize)
+    let file: any LogFile
+    let checksum: UInt64
+    do throws(LogError) {
+      (file, checksum) = try directory.publish(header)
+    } catch {
+      guard error.cause?.operation == .preallocate else { throw error }
+      header.preallocated = 0
+      (file, checksum) = try directory.publish(header)
+    }
+    let active = ActiveSegment(
+      file: file, number: header.number, nonce: header.nonce, end: SegmentHeader.dataStart,
+      synced: SegmentHeader.dataStart, quietEnd: nil, capacity: capacity,
+      tally: SegmentTally(headerChecksum: checksum))
+    return (active, header)
+  }
+
+  // MARK: Reset
+
+  /// Empties the log in one atomic step. Offsets go on; a new epoch starts, so cursors of the old one are refused.
+  ///
+  /// A crash leaves the old log or the empty one. Records being read meanwhile stay readable to their readers.
+  public func reset() throws(LogError) {
+    try writer.withLock { (writer) throws(LogError) in
+      let last: SegmentNumber
+      switch try checked(writer.state) {
+      case .active(let active): last = active.number
+      case .sealed(let number, _, _): last = number
+      default: return
+      }
+      var header = writer.header
+      let next = published.withLock { $0.next }
+      header.number = last.next
+      header.firstOffset = next
+      header.logStart = next
+      header.epoch = Epoch(
+        id: environment.uniqueID(), start: next, parent: header.epoch.id, parentEnd: Offset(next.rawValue - 1))
+      header.nonce = environment.randomUInt64()
+      header.previous = .dropped(last.rawValue)
+      header.created = environment.microseconds()
+      // Nothing is reserved before the switch, so that a reset works on a full disk.
+      header.preallocated = 0
+      let active = try activate(header, &writer)
+      let dropped = published.withLock { published in
+        let dropped = published.segments.dropLast().map(\.number)
+        published.segments.removeFirst(published.segments.count - 1)
+        published.logStart = next
+        published.durable = next
+        published.epoch = header.epoch
+        return dropped
+      }
+      // The switch is done. What fails from here on is only space, and the next opening for writing tries again.
+      for number in dropped {
+        do throws(FileSystemError) {
+          try directory.removeIfPresent(directory.path(of: LogDirectory.name(of: number)))
+        } catch { break }
+      }
+      do throws(FileSystemError) { try active.file.preallocate(active.capacity) } catch {}
+    }
+  }
+
+  // MARK: Failure
+
+  /// A failed write or sync leaves bytes nobody can vouch for, so the writer stops for good.
+  private func orPoison<T>(
+    _ writer: inout Writer, _ body: () throws(FileSystemError) -> T
+  ) throws(LogError) -> T {
+    do throws(FileSystemError) {
+      return try body()
+    } catch {
+      let unknown = Self.unknown(LogError(error), directory)
+      writer.state = .poisoned(unknown)
+      throw unknown
+    }
+  }
+
+  private static func unknown(_ error: LogError, _ directory: LogDirectory) -> LogError {
+    LogError(
+      .outcomeUnknown, path: directory.path,
+      "a write or sync failed, so whether the last records are stored is unknown; close the log and open it again",
+      cause: error.cause)
+  }
+}
+
+extension Environment {
+  func uniqueID() -> UniqueID { UniqueID(random: randomUInt64(), randomUInt64()) }
+
+  func microseconds() -> Int64 {
+    let time = wallTime()
+    return time.seconds * 1_000_000 + Int64(time.nanoseconds / 1000)
+  }
+}

@@ -1,0 +1,110 @@
+internal import PlatformIO
+internal import Synchronization
+
+/// An append-only log of records in a directory of segments: bytes in, bytes out.
+///
+/// One handle writes, any number of threads use it; readers never wait for a write or a sync. See FORMAT.md for the bytes,
+/// the write protocol and recovery.
+public final class SegmentedLog: Sendable {
+  let directory: LogDirectory
+  let environment: any Environment
+  package let syncPolicy: SyncPolicy
+
+  /// The log's identity, kept by all its copies.
+  public let id: UniqueID
+  /// The application's settings, fixed when the log was created.
+  public let application: ApplicationTag
+  /// What opening found and did.
+  public let recovery: RecoveryReport
+
+  /// Held through write and sync: one append at a time.
+  let writer: Mutex<Writer>
+  /// Held for moments: what readers see.
+  let published: Mutex<Published>
+
+  struct Published {
+    var segments: [ReadableSegment]
+    var epoch: Epoch
+    var logStart: Offset
+    /// The next offset to be given out; every record below is readable.
+    var next: Offset
+    /// Every record below is durable.
+    var durable: Offset
+    var isClosed = false
+  }
+
+  struct ReadableSegment {
+    var number: SegmentNumber
+    var firstOffset: Offset
+    var nonce: UInt64
+    var source: SegmentSource
+    var positions: PositionTable
+    /// Where the last record ends, at the latest.
+    var end: FilePosition
+    /// The length of the file as far as it is used.
+    var byteCount: UInt64
+  }
+
+  init(
+    directory: LogDirectory, environment: any Environment, options: LogOptions, id: UniqueID,
+    application: ApplicationTag, recovery: RecoveryReport, writer: consuming sending Writer,
+    published: sending Published
+  ) {
+    self.directory = directory
+    self.environment = environment
+    syncPolicy = options.syncPolicy
+    self.id = id
+    self.application = application
+    self.recovery = recovery
+    self.writer = Mutex(writer)
+    self.published = Mutex(published)
+  }
+
+  // MARK: State
+
+  /// The current epoch: a reset, fork or restore starts another.
+  public var epoch: Epoch { published.withLock { $0.epoch } }
+
+  /// The first offset that is kept; one past the last if nothing is.
+  public var firstOffset: Offset { published.withLock { $0.logStart } }
+
+  /// The highest offset ever given out; 0 if none was. It never falls.
+  public var latestOffset: Offset { published.withLock { Offset($0.next.rawValue - 1) } }
+
+  /// The highest offset known to survive a power cut.
+  public var durableOffset: Offset { published.withLock { Offset($0.durable.rawValue - 1) } }
+
+  /// How many segments there are, and how many bytes of them are used.
+  public var size: (segments: Int, bytes: UInt64) {
+    published.withLock { ($0.segments.count, $0.segments.reduce(0) { $0 + $1.byteCount }) }
+  }
+
+  /// The directory it lives in.
+  public var path: String { directory.path }
+
+  func closedError() -> LogError { LogError(.closed, path: directory.path, "the handle was closed; open the log again") }
+}
+
+extension SegmentedLog {
+  /// Throws `.closed` after a close.
+  package func checkOpen() throws(LogError) {
+    if published.withLock({ $0.isClosed }) { throw closedError() }
+  }
+
+  /// Throws what an append would, were there something to write.
+  package func checkWritable() throws(LogError) {
+    try writer.withLock { (writer) throws(LogError) in _ = try checked(writer.state) }
+  }
+
+  /// Does the file at `path` start with these bytes? False if it cannot be read.
+  package static func fileStarts(_ path: String, with text: String) -> Bool {
+    var buffer = ByteBuffer()
+    do throws(FileSystemError) {
+      let file = try DiskFileSystem.shared.open(path, .readOnly)
+      try buffer.fill(text.utf8.count) { (space) throws(FileSystemError) in try file.read(into: &space, at: 0) }
+    } catch {
+      return false
+    }
+    return buffer.bytes.isEqual(to: text.utf8Span.span.rawBytes)
+  }
+}

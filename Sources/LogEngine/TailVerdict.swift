@@ -1,0 +1,68 @@
+/// What the end of the last segment is, and what may be done with it. FORMAT.md, "Recovery"; DESIGN.md's table.
+package enum TailVerdict: Sendable, Hashable {
+  /// A valid seal, and nothing but zeros behind it: create the successor.
+  case sealed
+  /// Only zeros behind the last complete batch: go on there.
+  case clean
+  /// An interrupted write: keep the bytes up to `end` aside, and go on in a new segment.
+  case torn(end: FilePosition)
+  /// Durable records are damaged: refuse to write.
+  case damaged(Damage.Kind, end: FilePosition)
+  /// Not durable as far as is known, but it looks like rot: refuse to write unless told otherwise.
+  case suspect(end: FilePosition)
+}
+
+/// What a scan found of the last segment's end.
+package struct TailFacts: Sendable, Hashable {
+  /// The end of the last complete batch: X of the recovery table.
+  package var end: FilePosition
+  /// One past the highest record index that any sound frame behind `end` states.
+  package var nextIndex: UInt32
+  /// The highest position known durable.
+  package var floor: FilePosition
+  /// The seal that ended the scan, if one did.
+  package var isSealed: Bool
+  /// One past the last byte behind `end` that is not zero; nil if all are.
+  package var lastNonzero: FilePosition?
+  package var fileLength: UInt64
+  package var preallocated: UInt64
+  /// A sound frame stands somewhere behind `end`.
+  package var hasSoundFrameBehind = false
+  /// The bytes from `end` to that frame show zeroed or half-filled sectors, as an interrupted write leaves them.
+  package var showsTear = false
+  /// The search for sound frames was given up.
+  package var searchWasCut = false
+
+  package var verdict: TailVerdict {
+    let tailEnd = lastNonzero ?? end
+    if isSealed {
+      return lastNonzero == nil ? .sealed : .damaged(.seal, end: tailEnd)
+    }
+    if fileLength < preallocated { return .damaged(.cut, end: FilePosition(preallocated)) }
+    if end < floor { return .damaged(.frame, end: max(tailEnd, floor)) }
+    guard lastNonzero != nil else { return .clean }
+    if searchWasCut || (hasSoundFrameBehind && !showsTear) { return .suspect(end: tailEnd) }
+    return .torn(end: tailEnd)
+  }
+}
+
+/// The marks an interrupted write leaves. A sector reaches the disk whole, not at all (it still reads as zeros), or as a
+/// prefix with zeros behind.
+package enum TearEvidence {
+  package static let sectorByteCount: UInt64 = 512
+
+  /// True if some sector, as far as it lies in `bytes`, is all zeros or ends in at least eight of them. `bytes` starts at
+  /// `position` of the file.
+  package static func isTorn(_ bytes: RawSpan, at position: FilePosition) -> Bool {
+    var start = 0
+    while start < bytes.byteCount {
+      let intoSector = Int((position.rawValue + UInt64(start)) % sectorByteCount)
+      let end = min(start + Int(sectorByteCount) - intoSector, bytes.byteCount)
+      let sector = bytes.extracting(start..<end)
+      if end - start >= 8, sector.extracting(last: 8).isAllZeros { return true }
+      if sector.isAllZeros, end - start < 8, intoSector == 0 { return true }
+      start = end
+    }
+    return false
+  }
+}

@@ -1,0 +1,388 @@
+// The one file that knows which operating system this is. Thin, typed wrappers: EINTR is retried where that is sound,
+// full reads and writes are looped, and every error number becomes a `FileSystemError`.
+
+#if canImport(Glibc)
+  internal import Glibc
+#elseif canImport(Musl)
+  internal import Musl
+#elseif canImport(Darwin)
+  internal import Darwin
+#endif
+
+internal import Synchronization
+
+/// The last signal that asked the process to stop; 0 for none. A lock-free atomic, so a signal handler may store to it.
+private let interruptFlag = Atomic<Int32>(0)
+
+package enum Platform {
+  // MARK: Errors
+
+  static func lastError(
+    _ operation: FileSystemError.Operation, _ path: String, position: UInt64? = nil
+  ) -> FileSystemError {
+    error(errno, operation, path, position: position)
+  }
+
+  static func error(
+    _ number: Int32, _ operation: FileSystemError.Operation, _ path: String, position: UInt64? = nil
+  ) -> FileSystemError {
+    FileSystemError(code(of: number), operation, path: path, position: position, errorNumber: number)
+  }
+
+  static func code(of number: Int32) -> FileSystemError.Code {
+    switch number {
+    case ENOENT: .notFound
+    case EEXIST: .exists
+    case EACCES, EPERM: .permissionDenied
+    case EROFS: .readOnlyFileSystem
+    case ENOSPC: .noSpace
+    case EDQUOT: .quotaExceeded
+    case EFBIG: .fileTooLarge
+    case EMFILE, ENFILE: .tooManyOpenFiles
+    case ELOOP, EISDIR, ENXIO: .notRegularFile
+    case ENOTDIR: .notADirectory
+    case ENOTEMPTY: .notEmpty
+    case ENAMETOOLONG: .invalidPath
+    case EXDEV: .crossDevice
+    case EMLINK: .tooManyLinks
+    case ENOLCK: .noLocks
+    case EOPNOTSUPP, ENOSYS, ENOTTY: .notSupported
+    case ENOMEM: .outOfMemory
+    case EIO: .io
+    case EPIPE: .brokenPipe
+    case EINTR: .interrupted
+    default: .other
+    }
+  }
+
+  /// A path as the kernel will read it: a NUL inside would silently name something else.
+  static func checkPath(_ path: String, _ operation: FileSystemError.Operation) throws(FileSystemError) {
+    if path.isEmpty || path.utf8.contains(0) { throw FileSystemError(.invalidPath, operation, path: path) }
+  }
+
+  // MARK: Names
+
+  static func makeDirectory(_ path: String) throws(FileSystemError) -> Bool {
+    try checkPath(path, .createDirectory)
+    if unsafe mkdir(path, 0o700) == 0 { return true }
+    if errno == EEXIST { return false }
+    throw lastError(.createDirectory, path)
+  }
+
+  static func entries(of path: String) throws(FileSystemError) -> [String] {
+    try checkPath(path, .list)
+    guard let directory = unsafe opendir(path) else { throw lastError(.list, path) }
+    defer { unsafe closedir(directory) }
+    var names: [String] = []
+    while true {
+      errno = 0
+      guard let entry = unsafe readdir(directory) else {
+        if errno != 0 { throw lastError(.list, path) }
+        return names
+      }
+      let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { tuple in
+        unsafe tuple.withMemoryRebound(to: CChar.self, capacity: 1) { unsafe String(cString: $0) }
+      }
+      if name != ".", name != ".." { names.append(name) }
+    }
+  }
+
+  static func status(of path: String) throws(FileSystemError) -> FileStatus? {
+    try checkPath(path, .status)
+    var raw = stat()
+    if unsafe lstat(path, &raw) == 0 { return fileStatus(raw) }
+    if errno == ENOENT { return nil }
+    throw lastError(.status, path)
+  }
+
+  static func status(of descriptor: Int32, _ path: String) throws(FileSystemError) -> FileStatus {
+    var raw = stat()
+    guard unsafe fstat(descriptor, &raw) == 0 else { throw lastError(.status, path) }
+    return fileStatus(raw)
+  }
+
+  private static func fileStatus(_ raw: stat) -> FileStatus {
+    let kind: FileStatus.Kind =
+      switch raw.st_mode & S_IFMT {
+      case S_IFREG: .regular
+      case S_IFDIR: .directory
+      default: .other
+      }
+    return FileStatus(
+      kind: kind,
+      length: UInt64(max(raw.st_size, 0)),
+      linkCount: UInt64(raw.st_nlink),
+      identity: .init(
+        device: UInt64(truncatingIfNeeded: raw.st_dev), inode: UInt64(truncatingIfNeeded: raw.st_ino)))
+  }
+
+  static func makeLink(_ path: String, as newPath: String) throws(FileSystemError) {
+    try checkPath(path, .link)
+    try checkPath(newPath, .link)
+    if unsafe link(path, newPath) != 0 { throw lastError(.link, newPath) }
+  }
+
+  static func moveName(_ path: String, to newPath: String) throws(FileSystemError) {
+    try checkPath(path, .rename)
+    try checkPath(newPath, .rename)
+    if unsafe rename(path, newPath) != 0 { throw lastError(.rename, path) }
+  }
+
+  static func removeName(_ path: String) throws(FileSystemError) {
+    try checkPath(path, .unlink)
+    if unsafe unlink(path) != 0 { throw lastError(.unlink, path) }
+  }
+
+  // MARK: Descriptors
+
+  /// Opens without following a link and without waiting on a FIFO; the caller checks what it got.
+  static func openFile(_ path: String, _ mode: FileOpenMode) throws(FileSystemError) -> Int32 {
+    try checkPath(path, .open)
+    let flags: Int32 =
+      switch mode {
+      case .readOnly: O_RDONLY
+      case .readWrite: O_RDWR
+      case .createIfMissing: O_RDWR | O_CREAT
+      case .createNew: O_RDWR | O_CREAT | O_EXCL
+      }
+    while true {
+      let descriptor = unsafe Platform.open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o600)
+      if descriptor >= 0 { return descriptor }
+      if errno != EINTR { throw lastError(.open, path) }
+    }
+  }
+
+  /// Opens any readable file of the user's for streaming, links followed.
+  static func openForStreaming(_ path: String) throws(FileSystemError) -> Int32 {
+    try checkPath(path, .open)
+    while true {
+      let descriptor = unsafe Platform.open(path, O_RDONLY | O_CLOEXEC, 0)
+      if descriptor >= 0 { return descriptor }
+      if errno != EINTR { throw lastError(.open, path) }
+    }
+  }
+
+  private static func open(_ path: UnsafePointer<CChar>, _ flags: Int32, _ mode: mode_t) -> Int32 {
+    #if canImport(Glibc)
+      unsafe Glibc.open(path, flags, mode)
+    #elseif canImport(Musl)
+      unsafe Musl.open(path, flags, mode)
+    #else
+      unsafe Darwin.open(path, flags, mode)
+    #endif
+  }
+
+  static func closeDescriptor(_ descriptor: Int32) -> Int32 {
+    #if canImport(Glibc)
+      Glibc.close(descriptor)
+    #elseif canImport(Musl)
+      Musl.close(descriptor)
+    #else
+      Darwin.close(descriptor)
+    #endif
+  }
+
+  static func syncDirectory(_ path: String) throws(FileSystemError) {
+    try checkPath(path, .syncDirectory)
+    let raw = unsafe Platform.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
+    guard raw >= 0 else { throw lastError(.syncDirectory, path) }
+    let descriptor = FileDescriptor(owning: raw)
+    guard fsync(descriptor.raw) == 0 else { throw lastError(.syncDirectory, path) }
+    try descriptor.close(path)
+  }
+
+  // MARK: Bytes
+
+  static func readFully(
+    _ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer, at position: UInt64, _ path: String
+  ) throws(FileSystemError) -> Int {
+    guard let start = buffer.baseAddress else { return 0 }
+    var done = 0
+    while done < buffer.count {
+      let count = unsafe pread(descriptor, start + done, buffer.count - done, off_t(position) + off_t(done))
+      if count > 0 {
+        done += count
+      } else if count == 0 {
+        break
+      } else if errno != EINTR {
+        throw lastError(.read, path, position: position + UInt64(done))
+      }
+    }
+    return done
+  }
+
+  static func writeFully(
+    _ descriptor: Int32, _ bytes: UnsafeRawBufferPointer, at position: UInt64, _ path: String
+  ) throws(FileSystemError) {
+    guard let start = bytes.baseAddress else { return }
+    var done = 0
+    while done < bytes.count {
+      let count = unsafe pwrite(descriptor, start + done, bytes.count - done, off_t(position) + off_t(done))
+      if count > 0 {
+        done += count
+      } else if count == 0 {
+        throw error(ENOSPC, .write, path, position: position + UInt64(done))
+      } else if errno != EINTR {
+        throw lastError(.write, path, position: position + UInt64(done))
+      }
+    }
+  }
+
+  static func preallocate(_ descriptor: Int32, _ length: UInt64, _ path: String) throws(FileSystemError) {
+    #if canImport(Darwin)
+      var store = fstore_t(
+        fst_flags: UInt32(F_ALLOCATEALL), fst_posmode: F_PEOFPOSMODE, fst_offset: 0, fst_length: off_t(length),
+        fst_bytesalloc: 0)
+      guard unsafe fcntl(descriptor, F_PREALLOCATE, &store) == 0, ftruncate(descriptor, off_t(length)) == 0 else {
+        throw lastError(.preallocate, path)
+      }
+    #else
+      while true {
+        let number = posix_fallocate(descriptor, 0, off_t(length))
+        if number == 0 { return }
+        if number != EINTR { throw error(number, .preallocate, path) }
+      }
+    #endif
+  }
+
+  static func setLength(_ descriptor: Int32, _ length: UInt64, _ path: String) throws(FileSystemError) {
+    while ftruncate(descriptor, off_t(length)) != 0 {
+      if errno != EINTR { throw lastError(.truncate, path, position: length) }
+    }
+  }
+
+  /// Not retried, not even after EINTR: whether the first try lost pages is not known.
+  static func sync(_ descriptor: Int32, _ path: String) throws(FileSystemError) {
+    #if canImport(Darwin)
+      guard fcntl(descriptor, F_FULLFSYNC) == 0 else { throw lastError(.sync, path) }
+    #else
+      guard fdatasync(descriptor) == 0 else { throw lastError(.sync, path) }
+    #endif
+  }
+
+  static func nextData(
+    _ descriptor: Int32, from position: UInt64, _ path: String
+  ) throws(FileSystemError) -> UInt64? {
+    #if canImport(Darwin)
+      let seekData: Int32 = 4
+    #else
+      let seekData: Int32 = 3
+    #endif
+    let found = lseek(descriptor, off_t(position), seekData)
+    if found >= 0 { return UInt64(found) }
+    if errno == ENXIO { return nil }
+    if errno == EINVAL || errno == EOPNOTSUPP { return position }
+    throw lastError(.read, path, position: position)
+  }
+
+  static func tryLock(_ descriptor: Int32, _ path: String) throws(FileSystemError) -> Bool {
+    while true {
+      if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { return true }
+      if errno == EWOULDBLOCK { return false }
+      if errno != EINTR { throw lastError(.lock, path) }
+    }
+  }
+
+  // MARK: Memory
+
+  static func mapFile(_ descriptor: Int32, _ length: Int, _ path: String) throws(FileSystemError) -> MemoryRegion {
+    let base = unsafe mmap(nil, length, PROT_READ, MAP_SHARED, descriptor, 0)
+    guard let base = unsafe base, unsafe base != MAP_FAILED else { throw lastError(.map, path) }
+    return unsafe MemoryRegion(owning: base, count: length)
+  }
+
+  /// Memory that cannot be had ends the process, as it does for every other Swift allocation.
+  static func mapZeroed(_ length: Int) -> UnsafeMutableRawPointer {
+    #if canImport(Darwin)
+      let flags = MAP_PRIVATE | MAP_ANON
+    #else
+      let flags = MAP_PRIVATE | MAP_ANONYMOUS
+    #endif
+    let base = unsafe mmap(nil, length, PROT_READ | PROT_WRITE, flags, -1, 0)
+    guard let base = unsafe base, unsafe base != MAP_FAILED else {
+      preconditionFailure("the system gave no \(length) bytes of memory (errno \(errno))")
+    }
+    return unsafe base
+  }
+
+  static func unmap(_ base: UnsafeMutableRawPointer, _ length: Int) {
+    let result = unsafe munmap(base, length)
+    precondition(result == 0, "munmap of an owned region cannot fail")
+  }
+
+  // MARK: Clock, process
+
+  static func clock(_ id: ClockID) -> (seconds: Int64, nanoseconds: UInt32) {
+    var time = timespec()
+    let result = unsafe clock_gettime(id == .wall ? CLOCK_REALTIME : CLOCK_MONOTONIC, &time)
+    precondition(result == 0, "the system's clocks cannot fail")
+    return (Int64(time.tv_sec), UInt32(time.tv_nsec))
+  }
+
+  enum ClockID { case wall, monotonic }
+
+  package static var processID: Int32 { getpid() }
+
+  /// An environment variable's value.
+  package static func environment(_ name: String) -> String? {
+    guard let value = unsafe getenv(name) else { return nil }
+    return unsafe String(cString: value)
+  }
+
+  // MARK: Streams and signals, for the command line
+
+  static func readSome(_ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer, _ path: String)
+    throws(FileSystemError) -> Int
+  {
+    while true {
+      let count = unsafe read(descriptor, buffer.baseAddress, buffer.count)
+      if count >= 0 { return count }
+      if errno != EINTR { throw lastError(.read, path) }
+    }
+  }
+
+  static func writeStream(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer, _ path: String)
+    throws(FileSystemError)
+  {
+    guard let start = bytes.baseAddress else { return }
+    var done = 0
+    while done < bytes.count {
+      let count = unsafe write(descriptor, start + done, bytes.count - done)
+      if count >= 0 {
+        done += count
+      } else if errno == EAGAIN {
+        var waiting = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        _ = unsafe poll(&waiting, 1, -1)
+      } else if errno != EINTR {
+        throw lastError(.write, path)
+      }
+    }
+  }
+
+  package static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
+
+  /// From here on a write to a closed pipe or socket is an error for this process, not a signal. For programs, never
+  /// called by the library: an embedder's signals are its own. (Ledger files are regular files, so the library itself
+  /// cannot raise SIGPIPE.)
+  package static func ignoreBrokenPipes() { _ = signal(SIGPIPE, SIG_IGN) }
+
+  /// Calls nothing, but remembers that Ctrl-C or a termination was asked for; a second one ends the process.
+  package static func catchInterrupts() {
+    _ = signal(SIGINT) { number in
+      interruptFlag.store(number, ordering: .relaxed)
+      _ = signal(number, SIG_DFL)
+    }
+    _ = signal(SIGTERM) { number in
+      interruptFlag.store(number, ordering: .relaxed)
+      _ = signal(number, SIG_DFL)
+    }
+  }
+
+  /// The signal that asked this process to stop, if one has.
+  package static var interrupt: Int32? {
+    let number = interruptFlag.load(ordering: .relaxed)
+    return number == 0 ? nil : number
+  }
+
+  package static func exitProcess(_ code: Int32) -> Never { exit(code) }
+}

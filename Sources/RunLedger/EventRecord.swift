@@ -1,0 +1,180 @@
+public import LogEngine
+
+/// How an event is laid out in a record. FORMAT.md, "Event".
+package enum EventRecord {
+  static let version: UInt8 = 1
+  /// Everything of fixed width, so that a filter can look without decoding.
+  static let fixedByteCount = 48
+
+  static let hasSession: UInt8 = 1
+  static let hasProfile: UInt8 = 2
+  static let hasModel: UInt8 = 4
+
+  /// Appends the event's bytes. The event is valid, so every length fits.
+  package static func encode(_ event: Event, into buffer: inout ByteBuffer) {
+    var flags: UInt8 = 0
+    if event.sessionID != nil { flags |= hasSession }
+    if event.modelProfile != nil { flags |= hasProfile }
+    if event.modelID != nil { flags |= hasModel }
+    buffer.append(version)
+    buffer.append(flags)
+    buffer.append(UInt16(event.id.utf8.count))
+    buffer.append(UInt16(event.runID.utf8.count))
+    buffer.append(UInt16(event.kind.utf8.count))
+    buffer.append(UInt16(event.actor.utf8.count))
+    buffer.append(UInt16(event.sessionID?.utf8.count ?? 0))
+    buffer.append(UInt16(event.modelProfile?.utf8.count ?? 0))
+    buffer.append(UInt16(event.modelID?.utf8.count ?? 0))
+    buffer.append(UInt64(bitPattern: event.turn))
+    buffer.append(UInt64(bitPattern: event.createdAt.seconds))
+    buffer.append(event.createdAt.nanoseconds)
+    buffer.append(UInt32(event.payload.count))
+    buffer.append(UInt64(bitPattern: event.schemaVersion))
+    buffer.append(event.id)
+    buffer.append(event.runID)
+    buffer.append(event.kind)
+    buffer.append(event.actor)
+    if let sessionID = event.sessionID { buffer.append(sessionID) }
+    if let modelProfile = event.modelProfile { buffer.append(modelProfile) }
+    if let modelID = event.modelID { buffer.append(modelID) }
+    buffer.append(event.payload.span.rawBytes)
+  }
+}
+
+/// An event in place: borrowed bytes of the ledger, valid inside the closure that receives it. Nothing is copied until
+/// ``event()`` is called.
+public struct EventView: ~Escapable {
+  /// The event's place in the ledger.
+  public let offset: Offset
+  private let record: RawSpan
+  private let kindRule: KindRule
+  // Where each field ends; the first starts behind the fixed part.
+  private let idEnd: Int
+  private let runEnd: Int
+  private let kindEnd: Int
+  private let actorEnd: Int
+  private let sessionEnd: Int
+  private let profileEnd: Int
+  private let modelEnd: Int
+
+  /// Finds the fields; nil if the record's shape is not an event's.
+  @_lifetime(copy record)
+  package init?(_ record: RawSpan, at offset: Offset, kindRule: KindRule) {
+    guard record.byteCount >= EventRecord.fixedByteCount,
+      record.loadUInt8(at: 0) == EventRecord.version, record.loadUInt8(at: 1) & ~7 == 0
+    else { return nil }
+    self.offset = offset
+    self.record = record
+    self.kindRule = kindRule
+    idEnd = EventRecord.fixedByteCount + Int(record.loadUInt16(at: 2))
+    runEnd = idEnd + Int(record.loadUInt16(at: 4))
+    kindEnd = runEnd + Int(record.loadUInt16(at: 6))
+    actorEnd = kindEnd + Int(record.loadUInt16(at: 8))
+    sessionEnd = actorEnd + Int(record.loadUInt16(at: 10))
+    profileEnd = sessionEnd + Int(record.loadUInt16(at: 12))
+    modelEnd = profileEnd + Int(record.loadUInt16(at: 14))
+    guard modelEnd + Int(record.loadUInt32(at: 36)) == record.byteCount else { return nil }
+  }
+
+  /// The UTF-8 bytes of the event's id.
+  public var id: RawSpan { @_lifetime(copy self) get { record.extracting(EventRecord.fixedByteCount..<idEnd) } }
+  /// The UTF-8 bytes of the run's id.
+  public var runID: RawSpan { @_lifetime(copy self) get { record.extracting(idEnd..<runEnd) } }
+  /// The UTF-8 bytes of the kind.
+  public var kind: RawSpan { @_lifetime(copy self) get { record.extracting(runEnd..<kindEnd) } }
+  /// The UTF-8 bytes of the actor.
+  public var actor: RawSpan { @_lifetime(copy self) get { record.extracting(kindEnd..<actorEnd) } }
+  /// The payload, exactly as it was appended.
+  public var payload: RawSpan {
+    @_lifetime(copy self) get { record.extracting(modelEnd..<record.byteCount) }
+  }
+  /// The UTF-8 bytes of the session's id, if there is one.
+  public var sessionID: RawSpan? {
+    @_lifetime(copy self) get {
+      has(EventRecord.hasSession) ? record.extracting(actorEnd..<sessionEnd) : nil
+    }
+  }
+  /// The UTF-8 bytes of the model profile, if there is one.
+  public var modelProfile: RawSpan? {
+    @_lifetime(copy self) get {
+      has(EventRecord.hasProfile) ? record.extracting(sessionEnd..<profileEnd) : nil
+    }
+  }
+  /// The UTF-8 bytes of the model's id, if there is one.
+  public var modelID: RawSpan? {
+    @_lifetime(copy self) get {
+      has(EventRecord.hasModel) ? record.extracting(profileEnd..<modelEnd) : nil
+    }
+  }
+  /// The logical counter.
+  public var turn: Int64 { Int64(bitPattern: record.loadUInt64(at: 16)) }
+  /// The version of the event's schema.
+  public var schemaVersion: Int64 { Int64(bitPattern: record.loadUInt64(at: 40)) }
+
+  /// When the event happened. A view is handed out only if the stored value is a time.
+  public var createdAt: Timestamp { storedTime ?? .minimum }
+
+  /// nil if the stored value is no time, which only a writer at fault can leave.
+  package var storedTime: Timestamp? {
+    Timestamp(seconds: Int64(bitPattern: record.loadUInt64(at: 24)), nanoseconds: record.loadUInt32(at: 32))
+  }
+
+  private func has(_ flag: UInt8) -> Bool { record.loadUInt8(at: 1) & flag != 0 }
+
+  /// What keeps the stored values from being an event; nil if nothing does. Cost: O(length of the text fields).
+  package var flaw: String? {
+    if storedTime == nil { return "created_at is no timestamp" }
+    if !record.extracting(EventRecord.fixedByteCount..<modelEnd).isUTF8 { return "a text field is not UTF-8" }
+    do throws(EventError) {
+      try Event.validate(id, field: "id")
+      try Event.validate(runID, field: "run_id")
+      try Event.validate(actor, field: "actor")
+      try Event.validate(kind: kind, rule: kindRule)
+    } catch {
+      return "\(error)"
+    }
+    return nil
+  }
+
+  /// A copy of the event. Throws `.corruptEvent` if a text field is not what an event may hold.
+  public func event() throws(LedgerError) -> Event {
+    if let flaw { throw Ledger.corruptEvent(offset, flaw) }
+    return Event(
+      uncheckedID: id.text, runID: runID.text, turn: turn, kind: kind.text, actor: actor.text,
+      payload: payload.array(0..<payload.byteCount), createdAt: createdAt, schemaVersion: schemaVersion,
+      sessionID: sessionID?.text, modelProfile: modelProfile?.text, modelID: modelID?.text)
+  }
+
+  /// Appends the event as a line of JSON, as ``Event/appendJSONLine(to:offset:)`` does, without making an ``Event``.
+  /// Throws `.corruptEvent` if a text field is not what an event may hold.
+  public func appendJSONLine(to output: inout [UInt8], withOffset: Bool) throws(LedgerError) {
+    if let flaw { throw Ledger.corruptEvent(offset, flaw) }
+    EventLineWriter.append(
+      offset: withOffset ? offset.rawValue : nil, id: id, runID: runID, turn: turn, kind: kind, actor: actor,
+      payload: payload, createdAt: createdAt, schemaVersion: schemaVersion, sessionID: sessionID,
+      modelProfile: modelProfile, modelID: modelID, to: &output)
+  }
+
+  /// A4 of the contract: does storing `event` again say the same? All fields count but the time, which a retry makes
+  /// anew; payloads are equal if their bytes are or, both being JSON, their values.
+  package func hasSameContent(as event: Event) -> Bool {
+    turn == event.turn && schemaVersion == event.schemaVersion
+      && runID.isEqual(to: event.runID) && kind.isEqual(to: event.kind) && actor.isEqual(to: event.actor)
+      && Self.isEqual(sessionID, event.sessionID) && Self.isEqual(modelProfile, event.modelProfile)
+      && Self.isEqual(modelID, event.modelID)
+      && (payload.isEqual(to: event.payload.span.rawBytes)
+        || JSONText.haveEqualValues(payload, event.payload.span.rawBytes))
+  }
+
+  private static func isEqual(_ stored: RawSpan?, _ text: String?) -> Bool {
+    guard let stored, let text else { return stored == nil && text == nil }
+    return stored.isEqual(to: text)
+  }
+}
+
+extension RawSpan {
+  /// The bytes as text; they are known to be UTF-8.
+  var text: String { string(0..<byteCount) }
+
+  func isEqual(to text: String) -> Bool { isEqual(to: text.utf8Span.span.rawBytes) }
+}

@@ -1,0 +1,214 @@
+public import LogEngine
+internal import Synchronization
+
+extension Ledger {
+  // MARK: One event
+
+  /// The event of an id; nil if there is none. Cost: a lookup in memory and one record read.
+  public func event(id: String) throws(LedgerError) -> StoredEvent? {
+    try lookUp(id) { (view) throws(LedgerError) in StoredEvent(offset: view.offset, event: try view.event()) }
+  }
+
+  /// Calls `body` with the event of an id, borrowed for the call; nil if there is none. Nothing is copied.
+  public func withEvent<R: ~Copyable>(
+    id: String, _ body: (borrowing EventView) throws(LedgerError) -> R
+  ) throws(LedgerError) -> R? {
+    try lookUp(id, body)
+  }
+
+  private func lookUp<R: ~Copyable>(
+    _ id: String, _ body: (borrowing EventView) throws(LedgerError) -> R
+  ) throws(LedgerError) -> R? {
+    try onLog { () throws(LogError) in try log.checkOpen() }
+    let bytes = id.utf8Span.span.rawBytes
+    for offset in index.withLock({ $0.candidates(id: bytes) }) {
+      let found: R? = try read(offset) { (view) throws(LedgerError) in
+        view.id.isEqual(to: bytes) ? try body(view) : nil
+      }
+      if let found { return found }
+    }
+    return nil
+  }
+
+  /// The event at an offset. Throws `log` with code `offsetNotKept` or `offsetBeyondEnd` if there is none.
+  public func event(at offset: Offset) throws(LedgerError) -> Event {
+    try read(offset) { (view) throws(LedgerError) in try view.event() }
+  }
+
+  /// Calls `body` with the event at an offset, borrowed for the call.
+  public func withEvent<R: ~Copyable>(
+    at offset: Offset, _ body: (borrowing EventView) throws(LedgerError) -> R
+  ) throws(LedgerError) -> R {
+    try read(offset, body)
+  }
+
+  /// The last event, from whose run and turn a caller resumes; nil if the ledger is empty.
+  public func lastEvent() throws(LedgerError) -> StoredEvent? {
+    let last = latestOffset
+    guard last >= firstOffset, last > .zero else { return nil }
+    return StoredEvent(offset: last, event: try event(at: last))
+  }
+
+  /// Reads one record as an event.
+  func read<R: ~Copyable>(
+    _ offset: Offset, _ body: (borrowing EventView) throws(LedgerError) -> R
+  ) throws(LedgerError) -> R {
+    var outcome: Result<R, LedgerError>?
+    try onLog { () throws(LogError) in
+      try log.withRecord(at: offset) { (record) throws(LogError) in
+        outcome = interpret(record, offset, body)
+      }
+    }
+    guard let outcome else { preconditionFailure("a record was read or an error thrown") }
+    return try outcome.get()
+  }
+
+  private func interpret<R: ~Copyable>(
+    _ record: RawSpan, _ offset: Offset, _ body: (borrowing EventView) throws(LedgerError) -> R
+  ) -> Result<R, LedgerError> {
+    guard let view = EventView(record, at: offset, kindRule: kindRule) else {
+      return .failure(Self.corruptEvent(offset, "the record has not the shape of an event"))
+    }
+    guard view.storedTime != nil else {
+      return .failure(Self.corruptEvent(offset, "created_at is no timestamp"))
+    }
+    do throws(LedgerError) {
+      return .success(try body(view))
+    } catch {
+      return .failure(error)
+    }
+  }
+
+  // MARK: Many events
+
+  /// Calls `body` with each event after `offset`, in order, borrowed for the call, up to the end at the time of the call
+  /// or until `body` answers false.
+  public func forEachEvent(
+    after offset: Offset = .zero, through last: Offset = .max,
+    _ body: (borrowing EventView) throws(LedgerError) -> Bool
+  ) throws(LedgerError) {
+    guard offset < .max else { return }
+    var failure: LedgerError?
+    try onLog { () throws(LogError) in
+      try log.forEachRecord(from: Offset(offset.rawValue + 1), through: last) { (offset, record) throws(LogError) in
+        switch interpret(record, offset, body) {
+        case .success(let goesOn): return goesOn
+        case .failure(let error):
+          failure = error
+          return false
+        }
+      }
+    }
+    if let failure { throw failure }
+  }
+
+  /// The events after `offset` with their offsets, in order, at most `limit` of them; 0 gives all, the end or beyond none.
+  public func tail(after offset: Offset = .zero, limit: Int = .max) throws(LedgerError) -> [StoredEvent] {
+    var events: [StoredEvent] = []
+    guard limit > 0 else { return events }
+    try forEachEvent(after: offset) { (view) throws(LedgerError) in
+      events.append(StoredEvent(offset: view.offset, event: try view.event()))
+      return events.count < limit
+    }
+    return events
+  }
+
+  /// The events after a cursor. Throws `foreignCursor`, `staleEpoch`, `cursorBeyondEnd` or `cursorRecordChanged` if the
+  /// cursor does not fit this ledger as it is.
+  public func tail(after cursor: Cursor, limit: Int = .max) throws(LedgerError) -> [StoredEvent] {
+    try check(cursor)
+    return try tail(after: cursor.offset, limit: limit)
+  }
+
+  /// Every event, in order.
+  public func events() throws(LedgerError) -> [StoredEvent] { try tail() }
+
+  // MARK: Runs
+
+  /// The events of a run, in order; none if there is no such run.
+  public func events(run: String) throws(LedgerError) -> [StoredEvent] {
+    var events: [StoredEvent] = []
+    try forEachEvent(run: run) { (view) throws(LedgerError) in
+      events.append(StoredEvent(offset: view.offset, event: try view.event()))
+      return true
+    }
+    return events
+  }
+
+  /// Calls `body` with each event of a run, in order, borrowed for the call, until it answers false.
+  public func forEachEvent(
+    run: String, _ body: (borrowing EventView) throws(LedgerError) -> Bool
+  ) throws(LedgerError) {
+    try forEachEvent(.run, run, body)
+  }
+
+  /// Calls `body` with each event that has this value, found by the index alone.
+  package func forEachEvent(
+    _ field: PostingField, _ value: String, _ body: (borrowing EventView) throws(LedgerError) -> Bool
+  ) throws(LedgerError) {
+    try onLog { () throws(LogError) in try log.checkOpen() }
+    let name = value.utf8Span.span.rawBytes
+    guard var cursor = index.withLock({ $0.postings.cursor(field, name) }) else { return }
+    let last = latestOffset
+    while true {
+      // Some at a time, so that nobody waits for the index while records are read.
+      let offsets = index.withLock { index in
+        var offsets: [Offset] = []
+        while offsets.count < 256, let offset = index.postings.next(&cursor) { offsets.append(offset) }
+        return offsets
+      }
+      if offsets.isEmpty { return }
+      for offset in offsets {
+        guard offset <= last, try read(offset, body) else { return }
+      }
+    }
+  }
+
+  /// The ids of all runs, by first appearance.
+  public func runs() throws(LedgerError) -> [String] {
+    try onLog { () throws(LogError) in try log.checkOpen() }
+    return index.withLock { $0.postings.names(of: .run) }
+  }
+
+  // MARK: Cursors
+
+  /// A cursor behind the event at `offset`; behind the last one unless given.
+  public func cursor(at offset: Offset? = nil) throws(LedgerError) -> Cursor {
+    let epoch = log.epoch
+    let offset = offset ?? latestOffset
+    return Cursor(ledger: id, epoch: epoch.id, offset: offset, checksum: try checksum(at: offset) ?? 0)
+  }
+
+  /// nil if there is no record to take it of: before the first, or no longer kept.
+  private func checksum(at offset: Offset) throws(LedgerError) -> UInt64? {
+    guard offset >= firstOffset, offset > .zero else { return nil }
+    return try onLog { () throws(LogError) in
+      try log.withRecord(at: offset) { (record) throws(LogError) in XXH3.hash64(record) }
+    }
+  }
+
+  private func check(_ cursor: Cursor) throws(LedgerError) {
+    let epoch = log.epoch
+    guard cursor.ledger == id else {
+      throw LedgerError(
+        .foreignCursor, "the cursor belongs to ledger \(cursor.ledger), not to \(id); use it there, or start anew")
+    }
+    guard cursor.epoch == epoch.id else {
+      throw LedgerError(
+        .staleEpoch,
+        "the cursor's epoch has ended by a reset or a copy; the current one starts at offset \(epoch.start), start there anew",
+        offset: epoch.start)
+    }
+    guard cursor.offset <= latestOffset else {
+      throw LedgerError(
+        .cursorBeyondEnd,
+        "the cursor is at offset \(cursor.offset), but the ledger ends at \(latestOffset); a power cut took the rest back, go on from the end",
+        offset: latestOffset)
+    }
+    guard let found = try checksum(at: cursor.offset), found != cursor.checksum, cursor.checksum != 0 else { return }
+    throw LedgerError(
+      .cursorRecordChanged,
+      "the event at offset \(cursor.offset) is not the one the cursor was made for; a power cut took that one back, go on from an earlier offset",
+      offset: cursor.offset)
+  }
+}

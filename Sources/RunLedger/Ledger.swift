@@ -1,0 +1,198 @@
+public import LogEngine
+package import PlatformIO
+internal import Synchronization
+
+/// A durable, append-only record of what agents did: each event is written once, found by its id, and read back by its
+/// run or from any offset.
+///
+/// One handle writes a ledger; any number of threads may use it, and readers never wait for a write or a sync. FORMAT.md
+/// describes the files.
+public final class Ledger: Sendable {
+  let log: SegmentedLog
+  let environment: any Environment
+  let maximumPayload: Int
+  /// Which kinds this ledger accepts.
+  public let kindRule: KindRule
+
+  /// Held for moments, by readers too.
+  let index: Mutex<LedgerIndex>
+  /// Held through an append: ids are checked and entered by one thread at a time.
+  let appending: Mutex<RecordBatch>
+
+  private init(
+    log: SegmentedLog, environment: any Environment, options: LedgerOptions,
+    index: consuming sending LedgerIndex
+  ) {
+    self.log = log
+    self.environment = environment
+    maximumPayload = min(options.maximumPayload, EventLimits.payloadBytes)
+    kindRule = log.application.options & LedgerOptions.anyKind != 0 ? .anyText : .dotted
+    self.index = Mutex(index)
+    appending = Mutex(RecordBatch())
+  }
+
+  // MARK: Opening
+
+  /// Opens the ledger in a directory.
+  ///
+  /// It must exist unless `options.creation` says otherwise. A writer holds it alone until it is closed; others are told
+  /// at once who does. Cost: every record is read once. Throws ``LedgerError`` with code `log`, `foreignDatabase`,
+  /// `wrongKindRule` or `corruptEvent`.
+  public static func open(at path: String, options: LedgerOptions = LedgerOptions()) throws(LedgerError) -> Ledger {
+    do throws(LedgerError) {
+      return try open(
+        at: path, options: options, fileSystem: DiskFileSystem.shared, environment: SystemEnvironment())
+    } catch {
+      throw Self.namingForeignDatabase(error, path)
+    }
+  }
+
+  /// Opens what a location names; see ``LedgerLocation/resolve(_:environment:)``.
+  public static func open(
+    _ location: LedgerLocation, options: LedgerOptions = LedgerOptions()
+  ) throws(LedgerError) -> Ledger {
+    switch location {
+    case .memory: try inMemory(options: options)
+    case .directory(let path): try open(at: path, options: options)
+    }
+  }
+
+  /// A new, empty ledger that lives and dies with the process. Everything else about it is as on a disk.
+  public static func inMemory(options: LedgerOptions = LedgerOptions()) throws(LedgerError) -> Ledger {
+    var options = options
+    options.access = .readWrite
+    options.creation = .createIfMissing
+    return try open(
+      at: "memory", options: options, fileSystem: MemoryFileSystem(), environment: SystemEnvironment())
+  }
+
+  package static func open(
+    at path: String, options: LedgerOptions, fileSystem: any FileSystem, environment: any Environment
+  ) throws(LedgerError) -> Ledger {
+    guard (0...EventLimits.payloadBytes).contains(options.maximumPayload) else {
+      throw LedgerError(
+        .log, "",
+        log: LogError(
+          .invalidOption, path: path,
+          "a payload limit of \(options.maximumPayload) is outside 0–\(EventLimits.payloadBytes) bytes"))
+    }
+    var index = LedgerIndex(seed: environment.randomUInt64())
+    var corrupt: Offset?
+    let log: SegmentedLog
+    do throws(LogError) {
+      log = try SegmentedLog.open(
+        at: path, options: options.logOptions, fileSystem: fileSystem, environment: environment
+      ) { (offset, record) throws(LogError) in
+        if let view = EventView(record, at: offset, kindRule: .anyText) {
+          index.add(view)
+        } else if options.access == .readWrite {
+          // An id that cannot be read could be stored a second time.
+          corrupt = offset
+          throw LogError(.damaged, path: path, offsets: offset..<Offset(offset.rawValue + 1), "no event")
+        }
+      }
+    } catch {
+      if let corrupt { throw Self.corruptEvent(corrupt, "the record has not the shape of an event") }
+      throw LedgerError(error)
+    }
+    let ledger = Ledger(log: log, environment: environment, options: options, index: index)
+    if let wanted = options.kindRule, wanted != ledger.kindRule, log.recovery.outcome != .created {
+      try ledger.close()
+      throw LedgerError(
+        .wrongKindRule,
+        "\(path): the ledger takes \(ledger.kindRule == .dotted ? "dotted kinds" : "any text as a kind"), fixed when it was created; open it without a rule, or copy its events to a new ledger"
+      )
+    }
+    return ledger
+  }
+
+  static func corruptEvent(_ offset: Offset, _ flaw: String) -> LedgerError {
+    LedgerError(
+      .corruptEvent,
+      "offset \(offset): \(flaw), though its checksum is right; the program that wrote it is at fault, restore the event from its source",
+      offset: offset)
+  }
+
+  /// A file where a ledger's directory should be may be the database this ledger is to replace.
+  private static func namingForeignDatabase(_ error: LedgerError, _ path: String) -> LedgerError {
+    guard error.log?.code == .notALog, error.log?.cause?.code == .notADirectory,
+      SegmentedLog.fileStarts(path, with: "SQLite format 3\0")
+    else { return error }
+    return LedgerError(
+      .foreignDatabase,
+      "\(path): it is an SQLite database, not a ledger; write its events as JSON lines and import them with `ledgerctl import`"
+    )
+  }
+
+  // MARK: State
+
+  /// The ledger's identity, kept by all its copies.
+  public var id: UniqueID { log.id }
+
+  /// The current epoch.
+  public var epoch: Epoch { log.epoch }
+
+  /// The highest offset ever given out; 0 if none was. It never falls, not even on a reset.
+  public var latestOffset: Offset { log.latestOffset }
+
+  /// The first offset that is kept; one past the last if nothing is.
+  public var firstOffset: Offset { log.firstOffset }
+
+  /// The highest offset known to survive a power cut.
+  public var durableOffset: Offset { log.durableOffset }
+
+  /// What opening found and did.
+  public var recovery: RecoveryReport { log.recovery }
+
+  /// How many segments there are, and how many bytes of them are used.
+  public var size: (segments: Int, bytes: UInt64) { log.size }
+
+  /// How many events can be found.
+  public var eventCount: Int { index.withLock { $0.ids.count } }
+
+  /// How many runs there are.
+  public var runCount: Int { index.withLock { $0.postings.count(of: .run) } }
+
+  /// Bytes of memory the indexes use: apart from the names of runs, kinds, actors, sessions and models, and for those.
+  public var indexSize: (index: Int, names: Int) {
+    index.withLock { index in
+      let postings = index.postings.byteCounts
+      return (index.ids.byteCount + postings.index, postings.names)
+    }
+  }
+
+  // MARK: Ending
+
+  /// Makes every event appended so far durable.
+  public func sync() throws(LedgerError) { try onLog { () throws(LogError) in try log.sync() } }
+
+  /// Makes everything durable and lets the next writer in. Closing again does nothing; any other use afterwards is an
+  /// error.
+  public func close() throws(LedgerError) {
+    try appending.withLock { (_) throws(LedgerError) in try onLog { () throws(LogError) in try log.close() } }
+  }
+
+  /// Empties the ledger and frees all ids, in one atomic step. Offsets go on, and a new epoch starts, which refuses the
+  /// cursors of the old one.
+  public func reset() throws(LedgerError) {
+    try appending.withLock { (_) throws(LedgerError) in
+      try onLog { () throws(LogError) in try log.reset() }
+      let seed = environment.randomUInt64()
+      index.withLock { $0 = LedgerIndex(seed: seed) }
+    }
+  }
+
+  /// Reads every byte of the ledger at a path and checks all that can be checked, changing nothing. Works on a ledger that
+  /// cannot be opened, and beside a writer.
+  public static func verify(at path: String) throws(LedgerError) -> SegmentedLog.Verification {
+    do throws(LogError) {
+      return try SegmentedLog.verify(at: path, application: ApplicationTag(id: LedgerOptions.applicationID)) {
+        offset, record in
+        guard let view = EventView(record, at: offset, kindRule: .anyText) else { return false }
+        return view.flaw == nil
+      }
+    } catch {
+      throw namingForeignDatabase(LedgerError(error), path)
+    }
+  }
+}

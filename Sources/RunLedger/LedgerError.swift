@@ -1,0 +1,81 @@
+public import LogEngine
+
+/// What the ledger refused or found, and what to do about it.
+public struct LedgerError: Error, Sendable, CustomStringConvertible {
+  /// The class of a failure: what a caller can decide on.
+  public struct Code: Sendable, Hashable, CustomStringConvertible {
+    private enum Kind: String, Sendable {
+      case log, invalidEvent, conflict, corruptEvent, foreignDatabase
+      case foreignCursor, staleEpoch, cursorBeyondEnd, cursorRecordChanged, wrongKindRule
+    }
+    private let kind: Kind
+    public var description: String { kind.rawValue }
+
+    /// The log refused; see ``LedgerError/log``.
+    public static let log = Code(kind: .log)
+    /// The event breaks a rule; see ``LedgerError/event``.
+    public static let invalidEvent = Code(kind: .invalidEvent)
+    /// The id is taken by an event with other content, at ``LedgerError/offset``.
+    public static let conflict = Code(kind: .conflict)
+    /// The record at ``LedgerError/offset`` holds no valid event.
+    public static let corruptEvent = Code(kind: .corruptEvent)
+    /// Another program's database is at the path.
+    public static let foreignDatabase = Code(kind: .foreignDatabase)
+    /// The cursor is of another ledger.
+    public static let foreignCursor = Code(kind: .foreignCursor)
+    /// The cursor is of an epoch that a reset, fork or restore ended; ``LedgerError/offset`` is the current one's first.
+    public static let staleEpoch = Code(kind: .staleEpoch)
+    /// The cursor is beyond the end of the ledger.
+    public static let cursorBeyondEnd = Code(kind: .cursorBeyondEnd)
+    /// The record the cursor stands on is not the one it stood on, because a power cut took that one back.
+    public static let cursorRecordChanged = Code(kind: .cursorRecordChanged)
+    /// The ledger was created with another rule for kinds.
+    public static let wrongKindRule = Code(kind: .wrongKindRule)
+  }
+
+  public let code: Code
+  /// The id it is about.
+  public let id: String?
+  /// The offset it is about.
+  public let offset: Offset?
+  /// The place in a batch of the event it is about.
+  public let index: Int?
+  /// What the log said, if it was the log.
+  public let log: LogError?
+  /// What is wrong with the event, if it was that.
+  public let event: EventError?
+  private let detail: String
+
+  init(
+    _ code: Code, _ detail: String, id: String? = nil, offset: Offset? = nil, index: Int? = nil,
+    log: LogError? = nil, event: EventError? = nil
+  ) {
+    self.code = code
+    self.detail = detail
+    self.id = id
+    self.offset = offset
+    self.index = index
+    self.log = log
+    self.event = event
+  }
+
+  init(_ error: LogError) {
+    self.init(.log, "", offset: error.offsets?.lowerBound, log: error)
+  }
+
+  public var description: String {
+    if let log, code == .log { return log.description }
+    if let event, code == .invalidEvent { return event.description }
+    return detail
+  }
+}
+
+/// Runs log operations and turns their errors into the ledger's.
+@discardableResult
+func onLog<T: ~Copyable>(_ body: () throws(LogError) -> T) throws(LedgerError) -> T {
+  do throws(LogError) {
+    return try body()
+  } catch {
+    throw LedgerError(error)
+  }
+}

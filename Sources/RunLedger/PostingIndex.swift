@@ -1,0 +1,216 @@
+internal import LogEngine
+
+/// What the index finds events by, besides their ids.
+package enum PostingField: UInt8, Sendable {
+  case run, kind, actor, session, model
+}
+
+/// Which offsets a run, kind, actor, session or model has: a dictionary of terms, each with its offsets as deltas of
+/// one byte as a rule.
+///
+/// A term's deltas live in slices of a shared arena: short for a rare term, up to 256 bytes for a frequent one, each
+/// ending in the address of the next. Appending never moves what is there, so no append stalls and nothing is doubled.
+struct PostingIndex: ~Copyable {
+  typealias Field = PostingField
+
+  /// A term's number: terms are numbered by first appearance.
+  typealias TermID = Int
+
+  private struct Term {
+    var field: Field
+    var nameLength: UInt16
+    var hash: UInt32
+    var name: ByteArena.Address
+    var head: ByteArena.Address
+    var tail: ByteArena.Address
+    /// Bytes used of the tail slice.
+    var used: UInt16
+    /// Which of `sliceByteCounts` the tail slice has; `none` before the first.
+    var level: UInt8
+    var count: UInt32
+    var first: Offset
+    var last: Offset
+  }
+
+  private static let sliceByteCounts = [8, 24, 40, 64, 128, 256]
+  private static let none = UInt8.max
+  private static let chunkCount = 512
+
+  private var terms: [[Term]] = []
+  private(set) var termCount = 0
+  /// Term numbers plus one, by hash.
+  private var slots: [UInt32] = Array(repeating: 0, count: 64)
+  private var postings = ByteArena()
+  private var names = ByteArena()
+  private let seed: UInt64
+
+  init(seed: UInt64) { self.seed = seed }
+
+  /// Bytes of memory: for the postings and their dictionary, and for the terms' names.
+  var byteCounts: (index: Int, names: Int) {
+    (postings.byteCount + slots.count * 4 + terms.count * Self.chunkCount * MemoryLayout<Term>.stride, names.byteCount)
+  }
+
+  // MARK: Adding
+
+  /// Notes that the record at `offset`, which is above all before it, has this value.
+  mutating func add(_ field: Field, _ name: RawSpan, _ offset: Offset) {
+    let hash = hash(field, name)
+    let id = find(field, name, hash) ?? insert(field, name, hash, offset)
+    let (chunk, index) = (id / Self.chunkCount, id % Self.chunkCount)
+    var term = terms[chunk][index]
+    if term.count > 0 { append(delta: offset.rawValue - term.last.rawValue, to: &term) }
+    term.last = offset
+    term.count += 1
+    terms[chunk][index] = term
+  }
+
+  private func hash(_ field: Field, _ name: RawSpan) -> UInt32 {
+    UInt32(truncatingIfNeeded: XXH3.hash64(name, seed: seed &+ UInt64(field.rawValue)))
+  }
+
+  private func find(_ field: Field, _ name: RawSpan, _ hash: UInt32) -> TermID? {
+    var place = Int(hash) & (slots.count - 1)
+    while slots[place] != 0 {
+      let id = TermID(slots[place] - 1)
+      let term = self.term(id)
+      if term.hash == hash, term.field == field, Int(term.nameLength) == name.byteCount,
+        names.bytes(at: term.name, count: name.byteCount).isEqual(to: name)
+      {
+        return id
+      }
+      place = (place + 1) & (slots.count - 1)
+    }
+    return nil
+  }
+
+  private func term(_ id: TermID) -> Term { terms[id / Self.chunkCount][id % Self.chunkCount] }
+
+  private mutating func insert(_ field: Field, _ name: RawSpan, _ hash: UInt32, _ offset: Offset) -> TermID {
+    if (termCount + 1) * 4 > slots.count * 3 { growSlots() }
+    let address = names.allocate(name.byteCount)
+    names.store(name, at: address)
+    if termCount % Self.chunkCount == 0 {
+      var chunk: [Term] = []
+      chunk.reserveCapacity(Self.chunkCount)
+      terms.append(chunk)
+    }
+    terms[terms.count - 1].append(
+      Term(
+        field: field, nameLength: UInt16(name.byteCount), hash: hash, name: address, head: 0, tail: 0, used: 0,
+        level: Self.none, count: 0, first: offset, last: offset))
+    enter(UInt32(termCount), hash)
+    termCount += 1
+    return termCount - 1
+  }
+
+  private mutating func enter(_ id: UInt32, _ hash: UInt32) {
+    var place = Int(hash) & (slots.count - 1)
+    while slots[place] != 0 { place = (place + 1) & (slots.count - 1) }
+    slots[place] = id + 1
+  }
+
+  private mutating func growSlots() {
+    slots = Array(repeating: 0, count: slots.count * 2)
+    for id in 0..<termCount { enter(UInt32(id), term(id).hash) }
+  }
+
+  private mutating func append(delta: UInt64, to term: inout Term) {
+    var rest = delta
+    while rest >= 0x80 {
+      append(byte: UInt8(truncatingIfNeeded: rest) | 0x80, to: &term)
+      rest >>= 7
+    }
+    append(byte: UInt8(rest), to: &term)
+  }
+
+  private mutating func append(byte: UInt8, to term: inout Term) {
+    if term.level == Self.none {
+      term.level = 0
+      term.head = postings.allocate(Self.sliceByteCounts[0])
+      term.tail = term.head
+      term.used = 0
+    } else if Int(term.used) == Self.sliceByteCounts[Int(term.level)] - 4 {
+      let level = min(Int(term.level) + 1, Self.sliceByteCounts.count - 1)
+      let next = postings.allocate(Self.sliceByteCounts[level])
+      postings.store(next, at: term.tail, Int(term.used))
+      term.level = UInt8(level)
+      term.tail = next
+      term.used = 0
+    }
+    postings.store(byte, at: term.tail, Int(term.used))
+    term.used += 1
+  }
+
+  // MARK: Reading
+
+  /// A place in a term's postings, from which reading goes on later, also after more were added.
+  struct Cursor: Sendable {
+    fileprivate let id: TermID
+    fileprivate var slice: ByteArena.Address = 0
+    fileprivate var level = 0
+    fileprivate var used = 0
+    fileprivate var read: UInt32 = 0
+    fileprivate var last: Offset = 0
+  }
+
+  /// nil if no record has this value.
+  func cursor(_ field: Field, _ name: RawSpan) -> Cursor? {
+    find(field, name, hash(field, name)).map { Cursor(id: $0) }
+  }
+
+  /// How many records have this value.
+  func count(_ cursor: Cursor) -> Int { Int(term(cursor.id).count) }
+
+  /// The next offset in rising order; nil at the end.
+  func next(_ cursor: inout Cursor) -> Offset? {
+    let term = term(cursor.id)
+    guard cursor.read < term.count else { return nil }
+    if cursor.read == 0 {
+      cursor.slice = term.head
+      cursor.last = term.first
+    } else {
+      if cursor.read == 1 { cursor.slice = term.head }
+      var delta: UInt64 = 0
+      var shift: UInt64 = 0
+      while true {
+        let byte = nextByte(&cursor)
+        delta |= UInt64(byte & 0x7F) << shift
+        if byte & 0x80 == 0 { break }
+        shift += 7
+      }
+      cursor.last = Offset(cursor.last.rawValue + delta)
+    }
+    cursor.read += 1
+    return cursor.last
+  }
+
+  private func nextByte(_ cursor: inout Cursor) -> UInt8 {
+    if cursor.used == Self.sliceByteCounts[cursor.level] - 4 {
+      cursor.slice = postings.loadAddress(at: cursor.slice, cursor.used)
+      cursor.level = min(cursor.level + 1, Self.sliceByteCounts.count - 1)
+      cursor.used = 0
+    }
+    defer { cursor.used += 1 }
+    return postings.loadByte(at: cursor.slice, cursor.used)
+  }
+
+  /// The values of a field by first appearance.
+  func names(of field: Field) -> [String] {
+    var found: [String] = []
+    for id in 0..<termCount {
+      let term = term(id)
+      if term.field == field {
+        found.append(names.bytes(at: term.name, count: Int(term.nameLength)).text)
+      }
+    }
+    return found
+  }
+
+  /// How many values a field has.
+  func count(of field: Field) -> Int {
+    var count = 0
+    for id in 0..<termCount where term(id).field == field { count += 1 }
+    return count
+  }
+}

@@ -1,0 +1,49 @@
+package import LogEngine
+package import PlatformIO
+
+/// Opens and fills small logs of text records.
+package enum TestLog {
+  package static let path = "log"
+
+  package static func open(
+    _ fileSystem: any FileSystem, environment: any Environment = SeededEnvironment(seed: 1),
+    segmentSize: UInt64 = 16 << 10, _ change: (inout LogOptions) -> Void = { _ in }
+  ) throws(LogError) -> SegmentedLog {
+    var options = LogOptions()
+    options.creation = .createIfMissing
+    options.segmentSize = segmentSize
+    change(&options)
+    return try SegmentedLog.open(at: path, options: options, fileSystem: fileSystem, environment: environment)
+  }
+
+  package static func append(_ log: SegmentedLog, _ records: [String], durably: Bool? = nil) throws(LogError) {
+    var batch = RecordBatch()
+    for record in records { try batch.append(record.utf8Span.span.rawBytes) }
+    try log.append(&batch, durably: durably)
+  }
+
+  package static func records(_ log: SegmentedLog) throws(LogError) -> [String] {
+    var records: [String] = []
+    try log.forEachRecord(from: 1) { _, record in
+      records.append(text(record))
+      return true
+    }
+    return records
+  }
+
+  package static func text(_ record: RawSpan) -> String {
+    var bytes: [UInt8] = []
+    for index in 0..<record.byteCount { bytes.append(record.loadUInt8(at: index)) }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}
+
+/// A clock that stands still and numbers from a seed.
+package final class SeededEnvironment: Environment {
+  private let generator: Locked<SeededGenerator>
+
+  package init(seed: UInt64) { generator = Locked(SeededGenerator(seed: seed)) }
+
+  package func wallTime() -> WallTime { WallTime(seconds: 1_700_000_000, nanoseconds: 0) }
+  package func randomUInt64() -> UInt64 { generator.withLock { $0.next() } }
+}
