@@ -1,3 +1,5 @@
+internal import PlatformIO
+
 /// Bytes under construction or read from a file: owned, growable, and reused without allocating again.
 ///
 /// `@unchecked Sendable`: the memory has one owner, as the buffer cannot be copied and hands out only borrowed bytes.
@@ -69,7 +71,7 @@
   package mutating func appendZeros(_ zeros: Int) {
     precondition(zeros >= 0)
     reserve(zeros)
-    unsafe (base + count).initializeMemory(as: UInt8.self, repeating: 0, count: zeros)
+    unsafe Platform.clear(base + count, zeros)
     count += zeros
   }
 

@@ -333,7 +333,7 @@ extension SegmentedLog {
   private static func clear(
     _ file: any LogFile, from start: FilePosition, to end: FilePosition
   ) throws(FileSystemError) {
-    var zeros = ByteBuffer(capacity: SegmentScan.chunkByteCount)
+    var zeros = ByteBuffer()
     zeros.appendZeros(Int(min(UInt64(SegmentScan.chunkByteCount), end.rawValue - start.rawValue)))
     var place = start.rawValue
     while place < end.rawValue {

@@ -1,29 +1,16 @@
 internal import PlatformIO
 
-/// A fixed number of 64-bit words, zero at first. Large ones come straight from the system and go back to it whole, so
-/// that an index that grows leaves no holes in the heap.
+/// A fixed number of 64-bit words, zero at first.
 @safe package struct WordArray: ~Copyable {
-  private static let largeByteCount = 32 << 10
-
-  private var base: UnsafeMutablePointer<UInt64>
-  /// Keeps a large array's memory; nil for a small one.
-  private var region: MemoryRegion?
+  private let region: MemoryRegion
+  /// The region's words, at hand.
+  private let base: UnsafeMutablePointer<UInt64>
   package let count: Int
 
   package init(count: Int) {
     self.count = count
-    if count * 8 >= Self.largeByteCount {
-      let region = MemoryRegion.zeroed(count * 8)
-      self.region = region
-      unsafe base = region.mutableWords
-    } else {
-      unsafe base = UnsafeMutablePointer<UInt64>.allocate(capacity: max(count, 1))
-      unsafe base.initialize(repeating: 0, count: max(count, 1))
-    }
-  }
-
-  deinit {
-    if region == nil { unsafe base.deallocate() }
+    region = MemoryRegion.zeroed(count * 8)
+    unsafe base = region.mutableWords
   }
 
   package subscript(index: Int) -> UInt64 {

@@ -5,21 +5,36 @@
 /// `@unchecked Sendable`: the base address never changes; who may write which bytes when is the owner's rule
 /// (``MemoryFile`` writes under its lock; mapped files are read-only).
 @safe package final class MemoryRegion: @unchecked Sendable {
+  /// Up to here the heap serves better: a system call and a page a piece would dominate.
+  private static let heapByteCount = 32 << 10
+
   private let base: UnsafeMutableRawPointer
+  private let isOnHeap: Bool
   package let count: Int
 
   /// Takes over a mapping of `count` bytes that `Platform.map…` made.
   init(owning base: UnsafeMutableRawPointer, count: Int) {
     unsafe self.base = base
     self.count = count
+    isOnHeap = false
   }
 
-  /// Zeroed memory, straight from the system, so that untouched pages cost nothing and freed ones go back at once.
+  private init(onHeap count: Int) {
+    unsafe base = Platform.allocateZeroed(count)
+    self.count = count
+    isOnHeap = true
+  }
+
+  /// Zeroed memory. More than a little comes straight from the system, so that untouched pages cost nothing, and goes
+  /// back to it whole, so that what grows leaves no holes in the heap.
   package static func zeroed(_ count: Int) -> MemoryRegion {
-    unsafe MemoryRegion(owning: Platform.mapZeroed(max(count, 1)), count: count)
+    guard count >= heapByteCount else { return MemoryRegion(onHeap: count) }
+    return unsafe MemoryRegion(owning: Platform.mapZeroed(count), count: count)
   }
 
-  deinit { unsafe Platform.unmap(base, max(count, 1)) }
+  deinit {
+    if isOnHeap { unsafe Platform.deallocate(base) } else { unsafe Platform.unmap(base, count) }
+  }
 
   package var bytes: RawSpan {
     @_lifetime(borrow self) get {
@@ -43,7 +58,7 @@
 
   func clear(_ range: Range<Int>) {
     precondition(range.lowerBound >= 0 && range.upperBound <= count)
-    unsafe (base + range.lowerBound).initializeMemory(as: UInt8.self, repeating: 0, count: range.count)
+    unsafe Platform.clear(base + range.lowerBound, range.count)
   }
 
   /// Exclusive access for an owner that publishes to nobody, such as an index under its lock.

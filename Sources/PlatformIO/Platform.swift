@@ -305,6 +305,19 @@ package enum Platform {
     return unsafe base
   }
 
+  /// Small zeroed memory, from the heap.
+  static func allocateZeroed(_ length: Int) -> UnsafeMutableRawPointer {
+    guard let base = unsafe calloc(max(length, 1), 1) else {
+      preconditionFailure("the system gave no \(length) bytes of memory")
+    }
+    return unsafe base
+  }
+
+  static func deallocate(_ base: UnsafeMutableRawPointer) { unsafe free(base) }
+
+  /// Sets bytes to zero, at memset's speed in every build.
+  package static func clear(_ base: UnsafeMutableRawPointer, _ length: Int) { unsafe memset(base, 0, length) }
+
   static func unmap(_ base: UnsafeMutableRawPointer, _ length: Int) {
     let result = unsafe munmap(base, length)
     precondition(result == 0, "munmap of an owned region cannot fail")
