@@ -190,12 +190,18 @@ struct LogScan: ~Copyable {
         segment.end = scan.scanner.position
         segment.isSealed = true
         segment.tally = scan.scanner.tally
+        // Past damage only the seal knows what the digest was, and the successor must continue that.
+        if scan.scanner.hasResynced { segment.tally.digest = seal.digest }
         try checkSeal(seal, &scan, segment.header, isLast: isLast)
         return
       case .stopped:
         segment.tally = scan.scanner.tally
         if isLast { return }
-        let start = scan.scanner.position.rawValue
+        let start = scan.scanner.stoppedAt.rawValue
+        guard start == scan.scanner.position.rawValue else {
+          scan.takeSingleFrames()
+          continue
+        }
         let lostFrom = scan.scanner.nextIndex
         guard case .found = try scan.resync() else { return }
         while positions.count < Int(scan.scanner.nextIndex) { positions.appendLost() }

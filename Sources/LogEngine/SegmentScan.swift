@@ -47,6 +47,8 @@ struct SegmentScan: ~Copyable {
     }
   }
 
+  mutating func takeSingleFrames() { scanner.takeSingleFrames() }
+
   enum Resync { case found, exhausted, budgetSpent }
 
   mutating func resync() throws(LogError) -> Resync {
@@ -171,6 +173,7 @@ struct SegmentScan: ~Copyable {
       lastNonzero: try Self.lastNonzero(in: file, from: scanner.position, fileLength: fileLength),
       fileLength: fileLength, preallocated: header.preallocated)
     guard facts.lastNonzero != nil, !isSealed else { return facts }
+    let bad = scanner.stoppedAt
     search: while true {
       switch try resync() {
       case .exhausted: break search
@@ -180,7 +183,7 @@ struct SegmentScan: ~Copyable {
       case .found:
         if !facts.hasSoundFrameBehind {
           facts.hasSoundFrameBehind = true
-          facts.showsTear = try gapShowsTear(from: facts.end, to: scanner.position)
+          facts.showsTear = try gapShowsTear(from: bad, to: scanner.position)
         }
         walk: while true {
           switch try next({ _, _, _ in }) {

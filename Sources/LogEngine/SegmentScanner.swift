@@ -2,7 +2,8 @@
 ///
 /// `next` either answers with what stands at the scanner's place or says which bytes it needs in the window first. It
 /// moves by whole batches, so a consumer sees a batch only after its closing frame proved valid, and `position` is
-/// always a batch boundary. After `.stopped`, `resync` looks for the next sound frame.
+/// always a batch boundary. After `.stopped`, `resync` looks for the next sound frame. Where damage is certain,
+/// `takeSingleFrames` gives up on batches, so that a bad frame costs no more than itself.
 ///
 /// Work is linear in the file's length whatever the bytes are: each is hashed at most once by `next`, and `resync` stops
 /// when the bodies it tried add up to more than ``resyncBudget``.
@@ -42,6 +43,9 @@ package struct SegmentScanner {
   /// Counts and digest of the frames before `position`; meaningless once `hasResynced`.
   package private(set) var tally: SegmentTally
   package private(set) var hasResynced = false
+  /// Where the last `.stopped` found no sound frame: `position`, or further on in a batch that is not closed.
+  package private(set) var stoppedAt = SegmentHeader.dataStart
+  private var takesSingleFrames = false
   /// The highest durable position that any sound frame states (FORMAT.md, "Recovery").
   package private(set) var floor = SegmentHeader.dataStart
 
@@ -85,7 +89,7 @@ package struct SegmentScanner {
         case .record:
           let start = Int(cursor.rawValue - windowStart.rawValue)
           accept(header, window.extracting(start..<start + FrameHeader.byteCount))
-          if header.continues { continue }
+          if header.continues, !takesSingleFrames { continue }
           let step = Step.batch(
             start: position, end: cursor, firstIndex: nextIndex, count: cursorIndex - nextIndex)
           settle()
@@ -139,6 +143,7 @@ package struct SegmentScanner {
   }
 
   private mutating func stop() -> Step {
+    stoppedAt = cursor
     cursor = position
     cursorIndex = nextIndex
     cursorTally = tally
@@ -196,10 +201,13 @@ package struct SegmentScanner {
 
   // MARK: After damage
 
-  /// Looks for the next sound frame behind `position`, at every multiple of eight. Only a header is hashed at a place
+  /// From here on every sound frame counts as a batch.
+  package mutating func takeSingleFrames() { takesSingleFrames = true }
+
+  /// Looks for the next sound frame behind `stoppedAt`, at every multiple of eight. Only a header is hashed at a place
   /// that holds none.
   package mutating func resync(_ window: RawSpan, at windowStart: FilePosition) -> ResyncStep {
-    var place = probe ?? position.advanced(by: FrameHeader.alignment)
+    var place = probe ?? stoppedAt.advanced(by: FrameHeader.alignment)
     while true {
       guard place.advanced(by: UInt64(FrameHeader.byteCount)) <= fileLength else {
         probe = nil
@@ -219,7 +227,8 @@ package struct SegmentScanner {
         position = place
         // An index that went back would break the order of offsets; it can only come from a writer's bug.
         nextIndex = max(nextIndex, header.index)
-        _ = stop()
+        cursor = place
+        cursorIndex = nextIndex
         return .found
       }
     }

@@ -145,7 +145,11 @@ extension SegmentedLog {
       }
       if case .seal = event { return true }
       guard event == .stopped else { continue }
-      let start = scan.scanner.position
+      let start = scan.scanner.stoppedAt
+      guard start == scan.scanner.position else {
+        scan.takeSingleFrames()
+        continue
+      }
       let end: FilePosition?
       if case .found = try scan.resync() {
         end = scan.scanner.position

@@ -26,9 +26,9 @@ package struct TailFacts: Sendable, Hashable {
   package var lastNonzero: FilePosition?
   package var fileLength: UInt64
   package var preallocated: UInt64
-  /// A sound frame stands somewhere behind `end`.
+  /// A sound frame stands somewhere behind the first bad one.
   package var hasSoundFrameBehind = false
-  /// The bytes from `end` to that frame show zeroed or half-filled sectors, as an interrupted write leaves them.
+  /// The bytes from the bad frame to that one show zeroed or half-filled sectors, as an interrupted write leaves them.
   package var showsTear = false
   /// The search for sound frames was given up.
   package var searchWasCut = false

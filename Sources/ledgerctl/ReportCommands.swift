@@ -1,0 +1,111 @@
+internal import LogEngine
+internal import RunLedger
+
+extension Command {
+  static let stat = Command(
+    name: "stat",
+    operands: "LEDGER",
+    operandCount: 1...1,
+    summary: "says what a ledger holds",
+    options: [.json],
+    notes: "`ledger` and `epoch` are identities; `bytes` counts what the segments use."
+  ) { (invocation, console) throws(Failure) in
+    let ledger = try invocation.openForReading(console)
+    let size = ledger.size
+    if invocation.has("--json") {
+      console.output.add(
+        JSONLine { line in
+          line.member("ledger", "\(ledger.id)")
+          line.member("epoch", "\(ledger.epoch.id)")
+          line.member("first_offset", ledger.firstOffset)
+          line.member("latest_offset", ledger.latestOffset)
+          line.member("durable_offset", ledger.durableOffset)
+          line.member("events", ledger.eventCount)
+          line.member("runs", ledger.runCount)
+          line.member("segments", size.segments)
+          line.member("bytes", size.bytes)
+        }
+      )
+    } else {
+      console.output.add(
+        """
+        ledger: \(ledger.id)
+        epoch: \(ledger.epoch.id)
+        first_offset: \(ledger.firstOffset)
+        latest_offset: \(ledger.latestOffset)
+        durable_offset: \(ledger.durableOffset)
+        events: \(ledger.eventCount)
+        runs: \(ledger.runCount)
+        segments: \(size.segments)
+        bytes: \(size.bytes)
+
+        """
+      )
+    }
+    return .done
+  }
+
+  static let verify = Command(
+    name: "verify",
+    operands: "LEDGER",
+    operandCount: 1...1,
+    summary: "reads every byte, and exits with 65 if anything is damaged",
+    options: [.json],
+    notes: """
+      Changes nothing, and works on ledgers that cannot be opened. Ranges of bytes and offsets end before their second
+      number. The unsynced end of an interrupted write is told on stderr and is no damage.
+      """
+  ) { (invocation, console) throws(Failure) in
+    let path = try invocation.ledgerPath()
+    let found = try onLedger { () throws(LedgerError) in try Ledger.verify(at: path) }
+    if invocation.has("--json") {
+      console.output.add(
+        JSONLine { line in
+          line.member("ok", found.isSound)
+          line.member("events", found.records)
+          line.member("damage", found.damage.map(object))
+        }
+      )
+    } else {
+      for damage in found.damage { console.output.add(sentence(damage) + "\n") }
+      console.output.add(
+        found.isSound ? "sound: \(found.records) events\n" : "damaged: \(found.records) events can be read\n"
+      )
+    }
+    if let torn = found.torn {
+      console.messages.say(
+        "\(path)/\(torn.file): bytes \(torn.bytes.lowerBound)–\(torn.bytes.upperBound) are an interrupted write that was never acknowledged as durable; the next writer sets them aside"
+      )
+    }
+    return found.isSound ? .done : .badData
+  }
+
+  private static func object(_ damage: Damage) -> JSONLine {
+    JSONLine { line in
+      line.member("file", damage.file)
+      line.member("bytes", from: damage.bytes.lowerBound, to: damage.bytes.upperBound)
+      line.member("offsets", from: damage.offsets.lowerBound.rawValue, to: damage.offsets.upperBound.rawValue)
+      line.member("kind", damage.kind.rawValue)
+    }
+  }
+
+  private static func sentence(_ damage: Damage) -> String {
+    let what =
+      switch damage.kind {
+      case .header: "the segment's header is damaged"
+      case .frame: "these bytes are not what was written"
+      case .cut: "the file is shorter than it was"
+      case .seal: "the seal is missing or does not fit"
+      case .missing: "the segment is gone"
+      case .foreign: "the segment belongs elsewhere"
+      case .tail: "the end is not what an interrupted write leaves"
+      case .record: "the record holds no valid event"
+      }
+    let offsets =
+      damage.offsets.isEmpty
+      ? "no event known to be lost"
+      : "offsets \(damage.offsets.lowerBound)–\(damage.offsets.upperBound.rawValue - 1)"
+    return
+      "\(damage.file), bytes \(damage.bytes.lowerBound)–\(damage.bytes.upperBound), \(offsets): \(what) (\(damage.kind.rawValue))"
+  }
+}
