@@ -161,6 +161,29 @@ public final class Ledger: Sendable {
     }
   }
 
+  // MARK: Making events
+
+  /// The time now, by the system's clock.
+  public func now() -> Timestamp { Timestamp(environment.wallTime()) }
+
+  /// Makes an event for this ledger, with a random id and the time now unless given. Nothing is stored. Throws
+  /// `.invalidEvent`.
+  public func makeEvent(
+    id: String? = nil, run: String, turn: Int64, kind: String, actor: String, payload: String,
+    createdAt: Timestamp? = nil, schemaVersion: Int64 = 1, session: String? = nil, modelProfile: String? = nil,
+    model: String? = nil
+  ) throws(LedgerError) -> Event {
+    do throws(EventError) {
+      return try Event(
+        id: id ?? UniqueID(random: environment.randomUInt64(), environment.randomUInt64()).description, runID: run,
+        turn: turn, kind: kind, actor: actor, payload: Array(payload.utf8), createdAt: createdAt ?? now(),
+        schemaVersion: schemaVersion, sessionID: session, modelProfile: modelProfile, modelID: model,
+        kindRule: kindRule)
+    } catch {
+      throw LedgerError(.invalidEvent, "", id: id, event: error)
+    }
+  }
+
   // MARK: Ending
 
   /// Makes every event appended so far durable.
@@ -194,5 +217,12 @@ public final class Ledger: Sendable {
     } catch {
       throw namingForeignDatabase(LedgerError(error), path)
     }
+  }
+}
+
+extension Timestamp {
+  /// A clock outside the years 0000–9999 counts as standing at the nearer end.
+  init(_ time: WallTime) {
+    self = Timestamp(seconds: time.seconds, nanoseconds: time.nanoseconds) ?? (time.seconds < 0 ? .minimum : .maximum)
   }
 }
