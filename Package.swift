@@ -23,8 +23,7 @@ let package = Package(
     .testTarget(name: "PlatformIOTests", dependencies: ["PlatformIO", "StorageTesting"]),
     .testTarget(
       name: "LogEngineTests",
-      dependencies: ["LogEngine", "PlatformIO", "StorageTesting"],
-      exclude: ["Fixtures"]
+      dependencies: ["LogEngine", "PlatformIO", "StorageTesting"]
     ),
     .testTarget(
       name: "RunLedgerTests",
