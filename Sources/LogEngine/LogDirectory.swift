@@ -115,7 +115,8 @@ struct LogDirectory: Sendable {
       try fileSystem.link(temporary, as: target)
       try fileSystem.syncDirectory(path)
       try fileSystem.unlink(temporary)
-      return (file, checksum)
+      // Under its own name, so that errors name a file that exists.
+      return (try fileSystem.open(target, .readWrite), checksum)
     }
   }
 

@@ -14,7 +14,7 @@ enum Backend: CaseIterable, CustomTestStringConvertible {
   func place() -> LedgerPlace { LedgerPlace(self) }
 }
 
-final class LedgerPlace {
+final class LedgerPlace: Sendable {
   private let fileSystem: any FileSystem
   private let directory: TemporaryDirectory?
   let path: String

@@ -1,0 +1,205 @@
+import LogEngine
+import PlatformIO
+import StorageTesting
+import Testing
+
+/// Each protocol stopped after every single file operation: what reopens is the old state or the new one.
+@Suite struct ProtocolStopTests {
+  /// Runs `work` on a disk that stops working after 0, 1, 2 … changes, until it gets through, and calls `check` after each
+  /// with the disk as it is left. Returns how many stops there were.
+  static func stopEverywhere(
+    from image: DiskImage?, _ work: (any FileSystem) throws -> Void,
+    _ check: (MemoryFileSystem, _ finished: Bool, _ stop: Int) throws -> Void
+  ) throws -> Int {
+    var stop = 0
+    while true {
+      let disk = try image?.disk() ?? MemoryFileSystem()
+      let left = Locked(stop)
+      let stopping = ObservedFileSystem(disk) { call in
+        guard call.isMutation, call.name != "LOCK" else { return nil }
+        return left.withLock { left in
+          left -= 1
+          return left < 0 ? .io : nil
+        }
+      }
+      var finished = true
+      do { try work(stopping) } catch is LogError { finished = false }
+      try check(disk, finished, stop)
+      if finished { return stop }
+      stop += 1
+    }
+  }
+
+  static func reopened(_ disk: any FileSystem) throws -> SegmentedLog {
+    try TestLog.open(disk, environment: SeededEnvironment(seed: 77))
+  }
+
+  @Test func `creation leaves no log or an empty one, and is taken up again`() throws {
+    let stops = try Self.stopEverywhere(from: nil) { disk in
+      _ = try TestLog.open(disk)
+    } _: { disk, finished, stop in
+      let log = try Self.reopened(disk)
+      #expect(log.latestOffset == 0, "stop \(stop)")
+      try TestLog.append(log, ["first"])
+      #expect(try TestLog.records(log) == ["first"])
+      try log.close()
+      #expect(try DiskImage(of: disk).files.keys.sorted() == ["00000001.seg"])
+    }
+    // mkdir, sync of the parent, unlink, reserve, two headers, sync, link, sync of the directory, unlink
+    #expect(stops == 10)
+  }
+
+  @Test func `rolling loses and doubles nothing`() throws {
+    var filled: [String] = []
+    let disk = MemoryFileSystem()
+    let log = try TestLog.open(disk)
+    while true {
+      let record = RecoveryTests.record(filled.count, 300)
+      try TestLog.append(log, [record])
+      if log.size.segments == 2 { break }
+      filled.append(record)
+    }
+    // The log as it was before the record that made it roll.
+    let before = MemoryFileSystem()
+    let again = try TestLog.open(before)
+    for record in filled { try TestLog.append(again, [record]) }
+    let image = try DiskImage(of: before)
+    try #require(image.segments.count == 1)
+
+    let stops = try Self.stopEverywhere(from: image) { disk in
+      try TestLog.append(try Self.reopened(disk), [RecoveryTests.record(filled.count, 300)])
+    } _: { disk, finished, stop in
+      let log = try Self.reopened(disk)
+      let records = try TestLog.records(log)
+      let new = filled + [RecoveryTests.record(filled.count, 300)]
+      #expect(records == new || (records == filled && !finished), "stop \(stop)")
+      try TestLog.append(log, ["later"])
+      try log.close()
+      #expect(try TestLog.records(try Self.reopened(disk)) == records + ["later"])
+    }
+    #expect(stops > 10)
+  }
+
+  @Test func `a roll costs two file syncs and one directory sync`() throws {
+    let recorder = CallRecorder()
+    let disk = ObservedFileSystem(MemoryFileSystem(), recorder.observer)
+    let log = try TestLog.open(disk) { $0.syncPolicy = .never }
+    while log.size.segments == 1 {
+      recorder.clear()
+      try TestLog.append(log, [RecoveryTests.record(1, 300)])
+    }
+    #expect(
+      recorder.mutations.map { $0.split(separator: " ").prefix(2).joined(separator: " ") } == [
+        "write 00000001.seg", "sync 00000001.seg", "truncate 00000001.seg",
+        "unlink 00000002.seg.tmp", "preallocate 00000002.seg.tmp", "write 00000002.seg.tmp", "write 00000002.seg.tmp", "sync 00000002.seg.tmp",
+        "link 00000002.seg", "syncDirectory log", "unlink 00000002.seg.tmp", "write 00000002.seg",
+      ])
+  }
+
+  @Test func `a reset leaves the old log or the empty one`() throws {
+    let image = try RecoveryTests.twoSegments()
+    let all = (0..<40).map { RecoveryTests.record($0) }
+    var sawOld = false
+    var sawNewWithGarbage = false
+    let stops = try Self.stopEverywhere(from: image) { disk in
+      let log = try Self.reopened(disk)
+      try log.reset()
+    } _: { disk, finished, stop in
+      let hadGarbage = try DiskImage(of: disk).segments.count == 3
+      let log = try Self.reopened(disk)
+      let records = try TestLog.records(log)
+      #expect(records == all || records.isEmpty, "stop \(stop)")
+      if records.isEmpty, hadGarbage { sawNewWithGarbage = true }
+      if records == all { sawOld = true }
+      #expect(log.latestOffset == 40)
+      try TestLog.append(log, ["later"])
+      #expect(log.latestOffset == 41)
+      try log.close()
+      #expect(try TestLog.records(try Self.reopened(disk)) == records + ["later"])
+      if records.isEmpty { #expect(try DiskImage(of: disk).segments == ["00000003.seg"]) }
+    }
+    #expect(sawOld && sawNewWithGarbage)
+    #expect(stops > 8)
+  }
+
+  @Test func `closing stopped anywhere loses nothing`() throws {
+    let image = try RecoveryTests.killed(durable: 3, buffered: 3)
+    let all = (0..<6).map { RecoveryTests.record($0) }
+    _ = try Self.stopEverywhere(from: image) { disk in
+      try Self.reopened(disk).close()
+    } _: { disk, _, stop in
+      let records = try TestLog.records(try Self.reopened(disk))
+      #expect(records == all, "stop \(stop)")
+    }
+  }
+
+  // MARK: Failures of a living writer
+
+  @Test(arguments: [FileSystemError.Operation.write, .sync])
+  func `a failed write or sync stops the writer for good and says that the outcome is unknown`(
+    operation: FileSystemError.Operation
+  ) throws {
+    let base = MemoryFileSystem()
+    let disk = ObservedFileSystem(base)
+    let log = try TestLog.open(disk)
+    try TestLog.append(log, ["one"])
+    disk.observe { call in call.operation == operation && call.name.hasSuffix(".seg") ? .io : nil }
+    #expect(try #require(throws: LogError.self) { try TestLog.append(log, ["two"]) }.code == .outcomeUnknown)
+    disk.observe { _ in nil }
+    // The disk works again, but nobody knows what it kept of the failed call.
+    #expect(try #require(throws: LogError.self) { try TestLog.append(log, ["three"]) }.code == .outcomeUnknown)
+    #expect(try #require(throws: LogError.self) { try log.sync() }.code == .outcomeUnknown)
+    #expect(try TestLog.records(log) == ["one"])
+    #expect(log.durableOffset == 1)
+    try log.close()
+    let again = try Self.reopened(base)
+    #expect(try TestLog.records(again).first == "one")
+    try TestLog.append(again, ["four"])
+  }
+
+  @Test func `appends go on when a full disk has room again for the next segment`() throws {
+    let base = MemoryFileSystem()
+    let disk = ObservedFileSystem(base)
+    let log = try TestLog.open(disk)
+    var records: [String] = []
+    disk.observe { call in call.name.hasSuffix(".tmp") && call.operation == .write ? .noSpace : nil }
+    let full = try #require(throws: LogError.self) {
+      while true {
+        try TestLog.append(log, [RecoveryTests.record(records.count)])
+        records.append(RecoveryTests.record(records.count))
+      }
+    }
+    #expect(full.cause?.code == .noSpace)
+    #expect(try TestLog.records(log) == records)
+    disk.observe { _ in nil }
+    try TestLog.append(log, ["room again"])
+    #expect(try TestLog.records(log) == records + ["room again"])
+  }
+
+  @Test func `a disk without room to reserve a segment still takes appends`() throws {
+    let disk = ObservedFileSystem(MemoryFileSystem()) { $0.operation == .preallocate ? .noSpace : nil }
+    let log = try TestLog.open(disk)
+    try TestLog.append(log, ["one"])
+    try log.close()
+    #expect(try TestLog.records(try TestLog.open(disk)) == ["one"])
+  }
+
+  @Test func `every durable append is synced before it returns, and buffered ones are not`() throws {
+    let recorder = CallRecorder()
+    let disk = ObservedFileSystem(MemoryFileSystem(), recorder.observer)
+    let log = try TestLog.open(disk)
+    recorder.clear()
+    try TestLog.append(log, ["a", "b"])
+    #expect(recorder.mutations == ["write 00000001.seg @8192 +80", "sync 00000001.seg"])
+    recorder.clear()
+    try TestLog.append(log, ["c"], durably: false)
+    #expect(recorder.mutations == ["write 00000001.seg @8272 +40"])
+    #expect(log.durableOffset == 2)
+    recorder.clear()
+    try log.close()
+    #expect(
+      recorder.mutations == [
+        "sync 00000001.seg", "write 00000001.seg @12288 +32", "sync 00000001.seg",
+      ])
+  }
+}

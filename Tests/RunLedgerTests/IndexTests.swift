@@ -1,0 +1,119 @@
+import LogEngine
+import StorageTesting
+import Testing
+
+@testable import RunLedger
+
+@Suite struct IndexTests {
+  @Test(arguments: [UInt64](1...4)) func `the id index finds every offset of a hash and few others`(seed: UInt64) {
+    var numbers = SeededGenerator(seed: seed)
+    var index = IDIndex()
+    var hashes: [UInt64] = []
+    for offset in 1...20_000 {
+      // Some hashes repeat, and some differ only below the tag.
+      let hash =
+        switch numbers.next() % 10 {
+        case 0 where !hashes.isEmpty: hashes[Int.random(in: 0..<hashes.count, using: &numbers)]
+        case 1 where !hashes.isEmpty: hashes[Int.random(in: 0..<hashes.count, using: &numbers)] ^ 1
+        default: numbers.next()
+        }
+      hashes.append(hash)
+      index.insert(hash, Offset(UInt64(offset)))
+    }
+    #expect(index.count == 20_000)
+    for (place, hash) in hashes.enumerated() {
+      #expect(index.candidates(hash).contains(Offset(UInt64(place + 1))))
+    }
+    var strangers = 0
+    for _ in 0..<20_000 { strangers += index.candidates(numbers.next()).count }
+    #expect(strangers < 20)
+  }
+
+  @Test func `the id index holds hashes that all fall on one tag, at either end of a shard`() {
+    for hash in [UInt64(0), .max, 1 << 63] {
+      var index = IDIndex()
+      for offset in 1...500 { index.insert(hash, Offset(UInt64(offset))) }
+      #expect(Set(index.candidates(hash)).count == 500)
+      #expect(index.candidates(hash ^ (1 << 40)).isEmpty)
+    }
+  }
+
+  @Test func `the id index keeps the highest offset apart from its tag`() {
+    var index = IDIndex()
+    index.insert(.max, .max)
+    index.insert(0, .max)
+    #expect(index.candidates(.max) == [.max])
+    #expect(index.candidates(0) == [.max])
+  }
+
+  @Test(arguments: [UInt64](1...4)) func `postings give back every offset of every term in order`(seed: UInt64) {
+    var numbers = SeededGenerator(seed: seed)
+    var index = PostingIndex(seed: seed)
+    var expected: [String: [Offset]] = [:]
+    var order: [String] = []
+    var offset: UInt64 = 0
+    for _ in 0..<30_000 {
+      // Gaps of every width, as resets and other fields leave them.
+      offset += numbers.next() % 50 == 0 ? numbers.next() % (1 << 33) : 1
+      let rank = Int(numbers.next() % 100)
+      let name = "term-\(rank < 50 ? rank / 25 : rank * Int(numbers.next() % 40))"
+      if expected[name] == nil { order.append(name) }
+      expected[name, default: []].append(Offset(offset))
+      index.add(.run, name.utf8Span.span.rawBytes, Offset(offset))
+      index.add(.kind, "kind".utf8Span.span.rawBytes, Offset(offset))
+    }
+    #expect(index.names(of: .run) == order)
+    #expect(index.count(of: .run) == order.count)
+    for (name, offsets) in expected {
+      var cursor = index.cursor(.run, name.utf8Span.span.rawBytes)!
+      #expect(index.count(cursor) == offsets.count)
+      var found: [Offset] = []
+      while let next = index.next(&cursor) { found.append(next) }
+      #expect(found == offsets)
+    }
+    #expect(index.cursor(.actor, "kind".utf8Span.span.rawBytes) == nil)
+    #expect(index.cursor(.run, "nobody".utf8Span.span.rawBytes) == nil)
+  }
+
+  @Test func `a posting cursor goes on behind what was added after it stopped`() {
+    var index = PostingIndex(seed: 1)
+    let name = "x".utf8Span.span.rawBytes
+    index.add(.run, name, 1)
+    var cursor = index.cursor(.run, name)!
+    #expect(index.next(&cursor) == 1)
+    #expect(index.next(&cursor) == nil)
+    for offset in 2...400 {
+      index.add(.run, name, Offset(UInt64(offset * 1000)))
+      #expect(index.next(&cursor) == Offset(UInt64(offset * 1000)))
+      #expect(index.next(&cursor) == nil)
+    }
+  }
+
+  @Test func `every index field of a ledger leads to its events`() throws {
+    let ledger = try Ledger.inMemory()
+    for number in 0..<600 {
+      try ledger.append(
+        .test(
+          "\(number)", run: "run-\(number % 7)", kind: "kind.n\(number % 5)", actor: "actor-\(number % 3)",
+          session: number % 2 == 0 ? "s-\(number % 4)" : nil, model: number % 3 == 0 ? "m" : nil))
+    }
+    func ids(_ field: PostingField, _ value: String) throws -> [String] {
+      var ids: [String] = []
+      try ledger.forEachEvent(field, value) { (view) throws(LedgerError) in
+        ids.append(try view.event().id)
+        return true
+      }
+      return ids
+    }
+    let found = try (
+      run: ids(.run, "run-3"), kind: ids(.kind, "kind.n1"), actor: ids(.actor, "actor-2"),
+      session: ids(.session, "s-2"), model: ids(.model, "m"), none: ids(.model, "run-3")
+    )
+    #expect(found.run == (0..<600).filter { $0 % 7 == 3 }.map(String.init))
+    #expect(found.kind == (0..<600).filter { $0 % 5 == 1 }.map(String.init))
+    #expect(found.actor == (0..<600).filter { $0 % 3 == 2 }.map(String.init))
+    #expect(found.session == (0..<600).filter { $0 % 4 == 2 }.map(String.init))
+    #expect(found.model == (0..<600).filter { $0 % 3 == 0 }.map(String.init))
+    #expect(found.none.isEmpty)
+  }
+}
