@@ -80,7 +80,8 @@ struct LogDirectory: Sendable {
       case .invalid: opened.badCopies.append(copy)
       case .newer(let what):
         throw LogError(
-          .newerFormat, path: file.path, "uses \(what), which this version does not know; use the newer program that wrote it")
+          .newerFormat, path: file.path,
+          "uses \(what), which this version does not know; use the newer program that wrote it")
       case .header(let header, let checksum):
         if opened.header == nil {
           opened.header = header

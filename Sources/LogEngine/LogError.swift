@@ -11,6 +11,7 @@ public struct LogError: Error, Sendable, Hashable, CustomStringConvertible {
       case readOnly, closed, outcomeUnknown
     }
     private let kind: Kind
+    /// The code's name.
     public var description: String { kind.rawValue }
 
     /// The operating system refused; see ``LogError/cause``.
@@ -57,6 +58,7 @@ public struct LogError: Error, Sendable, Hashable, CustomStringConvertible {
     public static let outcomeUnknown = Code(kind: .outcomeUnknown)
   }
 
+  /// The class of the failure.
   public let code: Code
   /// The file or directory it is about.
   public let path: String
@@ -85,6 +87,7 @@ public struct LogError: Error, Sendable, Hashable, CustomStringConvertible {
     self.init(.fileSystem, path: cause.path, "", cause: cause)
   }
 
+  /// One sentence: where, what, and what to do.
   public var description: String {
     if code == .fileSystem, let cause { return cause.description }
     var text = path
@@ -120,6 +123,7 @@ public struct Damage: Sendable, Hashable {
     case record
   }
 
+  /// What kind of thing is damaged.
   public let kind: Kind
   /// The file's name within the log's directory.
   public let file: String

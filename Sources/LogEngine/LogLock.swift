@@ -34,7 +34,8 @@ final class LogLock: Sendable {
       }
       attempts += 1
       if attempts > 10 {
-        throw LogError(.locked, path: directory.path, "LOCK keeps being replaced; nothing but RunLedger may touch it")
+        throw LogError(
+          .locked, path: directory.path, "LOCK keeps being replaced; nothing but RunLedger may touch it")
       }
     }
     try writeHolder(environment)

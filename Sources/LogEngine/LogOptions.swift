@@ -26,6 +26,7 @@ public struct LogOptions: Sendable {
   /// Treat an unsynced end that looks damaged as one that was interrupted: its bytes are kept aside and the log goes on.
   public var acceptSuspectTail = false
 
+  /// The options described above, each at its default.
   public init() {}
 }
 

@@ -56,7 +56,8 @@ struct LogScan: ~Copyable {
         file, header: header, headerChecksum: opened.headerChecksum, fileLength: length)
       var segment = Segment(
         number: opened.number, header: header, source: .file(file), positions: PositionTable(),
-        end: SegmentHeader.dataStart, tally: SegmentTally(headerChecksum: opened.headerChecksum), isSealed: false)
+        end: SegmentHeader.dataStart, tally: SegmentTally(headerChecksum: opened.headerChecksum),
+        isSealed: false)
       try read(&scan, into: &segment, visit, isLast: pending.isEmpty)
       if pending.isEmpty, besideWriter {
         // The writer may have rolled since the listing; then this segment is sealed by now.
@@ -100,12 +101,14 @@ struct LogScan: ~Copyable {
         let start = UInt64(copy * SegmentHeader.blockByteCount)
         blemishes.append(
           Damage(
-            kind: .header, file: name, bytes: start..<start + UInt64(SegmentHeader.blockByteCount), offsets: 0..<0))
+            kind: .header, file: name, bytes: start..<start + UInt64(SegmentHeader.blockByteCount),
+            offsets: 0..<0))
       }
       if let above, above.number != number.next { reportMissing(number.next..<above.number, above.header) }
       guard let header = opened.header else {
         add(
-          .header, .damaged, number, 0..<UInt64(SegmentHeader.byteCount), unknownOffsets(below: above?.header),
+          .header, .damaged, number, 0..<UInt64(SegmentHeader.byteCount),
+          unknownOffsets(below: above?.header),
           "both copies of the segment's header are damaged; restore it from a copy, or salvage")
         above = opened
         chain.append(opened)
@@ -115,11 +118,14 @@ struct LogScan: ~Copyable {
         || (above?.header).map({ header.firstOffset > $0.firstOffset }) ?? false
       {
         add(
-          .foreign, .foreignSegment, number, 0..<UInt64(SegmentHeader.byteCount), unknownOffsets(below: above?.header),
+          .foreign, .foreignSegment, number, 0..<UInt64(SegmentHeader.byteCount),
+          unknownOffsets(below: above?.header),
           "the file belongs to another log or another place in this one; move it out of the directory")
-      } else if let epoch = above?.header?.epoch, epoch.id != header.epoch.id, epoch.parent != header.epoch.id {
+      } else if let epoch = above?.header?.epoch, epoch.id != header.epoch.id, epoch.parent != header.epoch.id
+      {
         add(
-          .foreign, .foreignSegment, number, 0..<UInt64(SegmentHeader.byteCount), unknownOffsets(below: above?.header),
+          .foreign, .foreignSegment, number, 0..<UInt64(SegmentHeader.byteCount),
+          unknownOffsets(below: above?.header),
           "the file is of an epoch that its successor does not continue; move it out of the directory")
       }
       newest = newest ?? header
@@ -161,7 +167,8 @@ struct LogScan: ~Copyable {
         ? before.nextOffset..<header.firstOffset : header.firstOffset..<header.firstOffset
       add(
         .missing, .missingSegment, number, 0..<UInt64(SegmentHeader.byteCount), lost,
-        "the segment does not follow on segment \(before.number) as that one is; put the right files back, or salvage")
+        "the segment does not follow on segment \(before.number) as that one is; put the right files back, or salvage"
+      )
     }
   }
 
@@ -169,7 +176,8 @@ struct LogScan: ~Copyable {
 
   /// Reads on to the seal or to where nothing follows. Damage in a segment that has a successor is passed over.
   private mutating func read(
-    _ scan: inout SegmentScan, into segment: inout Segment, _ visit: (Offset, RawSpan) throws(LogError) -> Void,
+    _ scan: inout SegmentScan, into segment: inout Segment,
+    _ visit: (Offset, RawSpan) throws(LogError) -> Void,
     isLast: Bool
   ) throws(LogError) {
     while true {
@@ -246,8 +254,9 @@ struct LogScan: ~Copyable {
   }
 
   private func offsets(_ indexes: Range<UInt32>, _ header: SegmentHeader) -> Range<Offset> {
-    header.firstOffset.advanced(by: UInt64(indexes.lowerBound))..<header.firstOffset.advanced(
-      by: UInt64(indexes.upperBound))
+    header.firstOffset.advanced(
+      by: UInt64(indexes.lowerBound))..<header.firstOffset.advanced(
+        by: UInt64(indexes.upperBound))
   }
 
   // MARK: How it ends
@@ -272,7 +281,8 @@ struct LogScan: ~Copyable {
     tail = facts
     let number = segment.number
     let lost =
-      segment.nextOffset..<max(
+      segment
+      .nextOffset..<max(
         segment.nextOffset, segment.header.firstOffset.advanced(by: UInt64(facts.nextIndex)))
     switch facts.verdict {
     case .clean, .torn, .sealed: break

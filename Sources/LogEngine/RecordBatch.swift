@@ -34,7 +34,8 @@ public struct RecordBatch: ~Copyable, Sendable {
     guard length <= LogLimits.recordByteCount else {
       frames.truncate(to: start)
       throw LogError(
-        .recordTooLarge, path: "", "a record of \(length) bytes passes the limit of \(LogLimits.recordByteCount); split it")
+        .recordTooLarge, path: "",
+        "a record of \(length) bytes passes the limit of \(LogLimits.recordByteCount); split it")
     }
     let checksum = XXH3.hash64(frames.bytes.extracting(bodyStart..<frames.count))
     frames.appendZeros(-length & 7)
@@ -46,7 +47,8 @@ public struct RecordBatch: ~Copyable, Sendable {
       frames.truncate(to: start)
       count -= 1
       throw LogError(
-        .batchTooLarge, path: "", "a batch passes the limit of \(LogLimits.batchByteCount) bytes; use smaller ones")
+        .batchTooLarge, path: "",
+        "a batch passes the limit of \(LogLimits.batchByteCount) bytes; use smaller ones")
     }
   }
 
@@ -95,7 +97,8 @@ struct ControlFrame {
   let bytes: [UInt8]
 
   init(
-    _ kind: FrameHeader.Kind, body: [UInt8], at position: FilePosition, nonce: UInt64, syncedThrough: FilePosition,
+    _ kind: FrameHeader.Kind, body: [UInt8], at position: FilePosition, nonce: UInt64,
+    syncedThrough: FilePosition,
     index: UInt32
   ) {
     var buffer = ByteBuffer(capacity: FrameHeader.byteCount + body.count)

@@ -155,6 +155,7 @@ public struct ApplicationTag: Sendable, Hashable {
   /// The application's own settings for this log, fixed when it is created.
   public var options: UInt64
 
+  /// A tag of an application.
   public init(id: UInt64, options: UInt64 = 0) {
     self.id = id
     self.options = options

@@ -103,7 +103,9 @@ package struct SegmentScanner {
         case .seal:
           guard cursor == position, !header.continues else { return stop() }
           let body = Int(cursor.rawValue - windowStart.rawValue) + FrameHeader.byteCount
-          guard let seal = Seal(window.extracting(body..<body + Int(header.bodyLength))) else { return stop() }
+          guard let seal = Seal(window.extracting(body..<body + Int(header.bodyLength))) else {
+            return stop()
+          }
           cursor = cursor.advanced(by: header.frameByteCount)
           position = cursor
           return .seal(seal)

@@ -12,7 +12,8 @@ extension SegmentedLog {
     replay: (Offset, RawSpan) throws(LogError) -> Void = { _, _ in }
   ) throws(LogError) -> SegmentedLog {
     try open(
-      at: path, options: options, fileSystem: DiskFileSystem.shared, environment: SystemEnvironment(), replay: replay)
+      at: path, options: options, fileSystem: DiskFileSystem.shared, environment: SystemEnvironment(),
+      replay: replay)
   }
 
   package static func open(
@@ -28,7 +29,8 @@ extension SegmentedLog {
     let directory = LogDirectory(fileSystem: fileSystem, path: normalized(path))
     let isThere = try probe(directory)
     if isThere, options.creation == .mustNotExist {
-      throw LogError(.alreadyExists, path: directory.path, "there is a log already; open it, or choose another path")
+      throw LogError(
+        .alreadyExists, path: directory.path, "there is a log already; open it, or choose another path")
     }
     switch options.access {
     case .readOnly:
@@ -71,7 +73,8 @@ extension SegmentedLog {
     if !listing.segments.isEmpty { return true }
     guard listing.others.isEmpty else {
       throw LogError(
-        .notALog, path: directory.path, "the directory holds other files and no log; choose an empty or a new one")
+        .notALog, path: directory.path,
+        "the directory holds other files and no log; choose an empty or a new one")
     }
     return false
   }
@@ -92,7 +95,8 @@ extension SegmentedLog {
     guard listing.segments.isEmpty else {
       // Somebody else created it meanwhile.
       guard options.creation == .createIfMissing else {
-        throw LogError(.alreadyExists, path: directory.path, "there is a log already; open it, or choose another path")
+        throw LogError(
+          .alreadyExists, path: directory.path, "there is a log already; open it, or choose another path")
       }
       return try openForWriting(directory, options, environment, lock, replay)
     }
@@ -155,11 +159,13 @@ extension SegmentedLog {
     _ scan: borrowing LogScan, _ options: LogOptions
   ) throws(LogError) -> SegmentHeader {
     guard let header = scan.segments.last?.header else {
-      throw LogError(.damaged, path: scan.directory.path, "no segment of the log can be read; restore it from a copy")
+      throw LogError(
+        .damaged, path: scan.directory.path, "no segment of the log can be read; restore it from a copy")
     }
     guard header.application.id == options.application.id else {
       throw LogError(
-        .wrongApplication, path: scan.directory.path, "the log belongs to another application; open it with that one")
+        .wrongApplication, path: scan.directory.path,
+        "the log belongs to another application; open it with that one")
     }
     return header
   }
@@ -192,7 +198,8 @@ extension SegmentedLog {
       segments: scan.segments.map { segment in
         ReadableSegment(
           number: segment.number, firstOffset: segment.header.firstOffset, nonce: segment.header.nonce,
-          source: segment.source, positions: segment.positions, end: segment.end, byteCount: segment.end.rawValue)
+          source: segment.source, positions: segment.positions, end: segment.end,
+          byteCount: segment.end.rawValue)
       },
       epoch: header.epoch, logStart: header.logStart, next: next, durable: durable)
   }
@@ -212,7 +219,8 @@ extension SegmentedLog {
     guard header.unknownReadOnlyFeatures == 0 else {
       throw LogError(
         .newerFormat, path: directory.path,
-        "uses a feature that this version can read but not write; open it read-only, or use the newer program")
+        "uses a feature that this version can read but not write; open it read-only, or use the newer program"
+      )
     }
     guard let last = scan.segments.last, let tail = scan.tail else {
       preconditionFailure("a scan that found a header read its segment")

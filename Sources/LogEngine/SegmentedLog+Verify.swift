@@ -48,7 +48,8 @@ extension SegmentedLog {
       else { continue }
       damage.append(
         Damage(
-          kind: .record, file: LogDirectory.name(of: segment.number), bytes: start.rawValue..<start.rawValue + 32,
+          kind: .record, file: LogDirectory.name(of: segment.number),
+          bytes: start.rawValue..<start.rawValue + 32,
           offsets: offset..<offset.next))
     }
     damage.sort { ($0.file, $0.bytes.lowerBound) < ($1.file, $1.bytes.lowerBound) }
@@ -71,21 +72,35 @@ extension SegmentedLog {
 
   /// What a segment's header says. FORMAT.md, "Segment header".
   public struct SegmentDescription: Sendable, Hashable {
+    /// The file's name within the directory.
     public var file: String
+    /// The segment's number.
     public var number: UInt64
+    /// The log's identity.
     public var log: UniqueID
+    /// The epoch the segment was started in.
     public var epoch: Epoch
+    /// The offset of the segment's first record.
     public var firstOffset: Offset
+    /// Where the log started when the segment was made.
     public var logStart: Offset
+    /// Random; part of every frame check.
     public var nonce: UInt64
+    /// The predecessor's number; 0 if there is none.
     public var previousNumber: UInt64
+    /// The predecessor's length in bytes.
     public var previousLength: UInt64
+    /// The predecessor's digest.
     public var previousDigest: UInt64
+    /// The length in bytes that was reserved.
     public var preallocated: UInt64
+    /// The length in bytes at which the log starts another segment.
     public var segmentSize: UInt64
     /// Microseconds since the Unix epoch.
     public var created: Int64
+    /// Whose records these are.
     public var application: ApplicationTag
+    /// The file's length in bytes now.
     public var fileLength: UInt64
     /// The header copies that cannot be read: 0, 1 or both.
     public var badCopies: [Int]
@@ -95,12 +110,17 @@ extension SegmentedLog {
   public struct FrameDescription: Sendable, Hashable {
     /// `record`, `sync` or `seal`.
     public var kind: String
+    /// Where the frame starts in the file.
     public var position: UInt64
+    /// The record's length in bytes.
     public var bodyLength: UInt32
+    /// The record's checksum.
     public var bodyChecksum: UInt64
+    /// A position known durable when the frame was built.
     public var syncedThrough: UInt64
     /// The record's offset, or that of the next one for a frame that holds none.
     public var offset: Offset
+    /// More frames of the same batch follow.
     public var continues: Bool
   }
 
@@ -169,8 +189,10 @@ extension SegmentedLog {
       file: LogDirectory.name(of: opened.number), number: header.number.rawValue, log: header.log,
       epoch: header.epoch, firstOffset: header.firstOffset, logStart: header.logStart, nonce: header.nonce,
       previousNumber: header.previous.number, previousLength: header.previous.length,
-      previousDigest: header.previous.digest, preallocated: header.preallocated, segmentSize: header.segmentSize,
-      created: header.created, application: header.application, fileLength: length, badCopies: opened.badCopies)
+      previousDigest: header.previous.digest, preallocated: header.preallocated,
+      segmentSize: header.segmentSize,
+      created: header.created, application: header.application, fileLength: length,
+      badCopies: opened.badCopies)
   }
 
   private static func description(

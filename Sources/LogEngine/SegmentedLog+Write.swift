@@ -82,7 +82,8 @@ extension SegmentedLog {
     ) { places.append($0) }
     let byteCount = UInt64(batch.byteCount)
     let end = active.end
-    try orPoison(&writer) { () throws(FileSystemError) in try active.file.write(batch.bytes, at: end.rawValue) }
+    try orPoison(&writer) { () throws(FileSystemError) in try active.file.write(batch.bytes, at: end.rawValue)
+    }
     active.end = end.advanced(by: byteCount)
     active.quietEnd = nil
     if durably {
@@ -238,7 +239,9 @@ extension SegmentedLog {
       (active, writer.header) = try Self.createSegment(header, in: directory)
     } catch {
       // Up to here nothing but a temporary file exists, and the next append may try again.
-      if let operation = error.cause?.operation, [.open, .preallocate, .write].contains(operation) { throw error }
+      if let operation = error.cause?.operation, [.open, .preallocate, .write].contains(operation) {
+        throw error
+      }
       let unknown = Self.unknown(error, directory)
       writer.state = .poisoned(unknown)
       throw unknown
@@ -292,7 +295,8 @@ extension SegmentedLog {
       header.firstOffset = next
       header.logStart = next
       header.epoch = Epoch(
-        id: environment.uniqueID(), start: next, parent: header.epoch.id, parentEnd: Offset(next.rawValue - 1))
+        id: environment.uniqueID(), start: next, parent: header.epoch.id, parentEnd: Offset(next.rawValue - 1)
+      )
       header.nonce = environment.randomUInt64()
       header.previous = .dropped(last.rawValue)
       header.created = environment.microseconds()

@@ -82,7 +82,9 @@ public final class SegmentedLog: Sendable {
   /// The directory it lives in.
   public var path: String { directory.path }
 
-  func closedError() -> LogError { LogError(.closed, path: directory.path, "the handle was closed; open the log again") }
+  func closedError() -> LogError {
+    LogError(.closed, path: directory.path, "the handle was closed; open the log again")
+  }
 }
 
 extension SegmentedLog {
@@ -101,7 +103,8 @@ extension SegmentedLog {
     var buffer = ByteBuffer()
     do throws(FileSystemError) {
       let file = try DiskFileSystem.shared.open(path, .readOnly)
-      try buffer.fill(text.utf8.count) { (space) throws(FileSystemError) in try file.read(into: &space, at: 0) }
+      try buffer.fill(text.utf8.count) { (space) throws(FileSystemError) in try file.read(into: &space, at: 0)
+      }
     } catch {
       return false
     }

@@ -4,10 +4,14 @@
 public struct Offset: RawRepresentable, Sendable, Hashable, Comparable, CustomStringConvertible,
   ExpressibleByIntegerLiteral
 {
+  /// The number.
   public let rawValue: UInt64
 
+  /// The number as it is.
   public init(rawValue: UInt64) { self.rawValue = rawValue }
+  /// The number as it is.
   public init(_ rawValue: UInt64) { self.rawValue = rawValue }
+  /// The number as it is.
   public init(integerLiteral value: UInt64) { self.rawValue = value }
 
   /// Before every record.
@@ -15,8 +19,10 @@ public struct Offset: RawRepresentable, Sendable, Hashable, Comparable, CustomSt
   /// The last offset there can be: indexes keep 40 bits (FORMAT.md, Limits).
   public static let max = Offset(1 << 40 - 1)
 
+  /// By number.
   public static func < (left: Offset, right: Offset) -> Bool { left.rawValue < right.rawValue }
 
+  /// The number in decimal.
   public var description: String { String(rawValue) }
 
   package var next: Offset { Offset(rawValue + 1) }
@@ -25,13 +31,18 @@ public struct Offset: RawRepresentable, Sendable, Hashable, Comparable, CustomSt
 
 /// A byte position in a segment file.
 public struct FilePosition: RawRepresentable, Sendable, Hashable, Comparable, CustomStringConvertible {
+  /// The number.
   public let rawValue: UInt64
 
+  /// The number as it is.
   public init(rawValue: UInt64) { self.rawValue = rawValue }
+  /// The number as it is.
   public init(_ rawValue: UInt64) { self.rawValue = rawValue }
 
+  /// By number.
   public static func < (left: FilePosition, right: FilePosition) -> Bool { left.rawValue < right.rawValue }
 
+  /// The number in decimal.
   public var description: String { String(rawValue) }
 
   package func advanced(by count: UInt64) -> FilePosition { FilePosition(rawValue + count) }
@@ -44,13 +55,18 @@ public struct FilePosition: RawRepresentable, Sendable, Hashable, Comparable, Cu
 
 /// The number of a segment, which is also its name. Numbers only rise.
 public struct SegmentNumber: RawRepresentable, Sendable, Hashable, Comparable, CustomStringConvertible {
+  /// The number.
   public let rawValue: UInt64
 
+  /// The number as it is.
   public init(rawValue: UInt64) { self.rawValue = rawValue }
+  /// The number as it is.
   public init(_ rawValue: UInt64) { self.rawValue = rawValue }
 
+  /// By number.
   public static func < (left: SegmentNumber, right: SegmentNumber) -> Bool { left.rawValue < right.rawValue }
 
+  /// The number in decimal.
   public var description: String { String(rawValue) }
 
   package var next: SegmentNumber { SegmentNumber(rawValue + 1) }

@@ -4,17 +4,23 @@ package final class DiskFileSystem: FileSystem {
 
   package init() {}
 
-  package func createDirectory(_ path: String) throws(FileSystemError) -> Bool { try Platform.makeDirectory(path) }
+  package func createDirectory(_ path: String) throws(FileSystemError) -> Bool {
+    try Platform.makeDirectory(path)
+  }
 
   package func entries(of directory: String) throws(FileSystemError) -> [String] {
     try Platform.entries(of: directory)
   }
 
-  package func status(of path: String) throws(FileSystemError) -> FileStatus? { try Platform.status(of: path) }
+  package func status(of path: String) throws(FileSystemError) -> FileStatus? {
+    try Platform.status(of: path)
+  }
 
   package func open(_ path: String, _ mode: FileOpenMode) throws(FileSystemError) -> any LogFile {
     let file = DiskFile(FileDescriptor(owning: try Platform.openFile(path, mode)), path: path)
-    guard try file.status().kind == .regular else { throw FileSystemError(.notRegularFile, .open, path: path) }
+    guard try file.status().kind == .regular else {
+      throw FileSystemError(.notRegularFile, .open, path: path)
+    }
     return file
   }
 
@@ -58,7 +64,9 @@ final class DiskFile: LogFile {
     try Platform.preallocate(descriptor.raw, length, path)
   }
 
-  func setLength(_ length: UInt64) throws(FileSystemError) { try Platform.setLength(descriptor.raw, length, path) }
+  func setLength(_ length: UInt64) throws(FileSystemError) {
+    try Platform.setLength(descriptor.raw, length, path)
+  }
 
   func sync() throws(FileSystemError) { try Platform.sync(descriptor.raw, path) }
 

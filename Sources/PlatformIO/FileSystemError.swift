@@ -10,6 +10,7 @@ public struct FileSystemError: Error, Sendable, Hashable, CustomStringConvertibl
       case noLocks, notSupported, outOfMemory, io, brokenPipe, interrupted, unexpectedEnd, other
     }
     private let kind: Kind
+    /// The code's name.
     public var description: String { kind.rawValue }
 
     /// Nothing has this name.
@@ -64,7 +65,9 @@ public struct FileSystemError: Error, Sendable, Hashable, CustomStringConvertibl
     case createDirectory, status, lock, map, close
   }
 
+  /// The class of the failure.
   public let code: Code
+  /// What was tried.
   public let operation: Operation
   /// The path the operation was given.
   public let path: String
@@ -73,7 +76,9 @@ public struct FileSystemError: Error, Sendable, Hashable, CustomStringConvertibl
   /// The system's error number; 0 where the project itself refused.
   public let errorNumber: Int32
 
-  package init(_ code: Code, _ operation: Operation, path: String, position: UInt64? = nil, errorNumber: Int32 = 0) {
+  package init(
+    _ code: Code, _ operation: Operation, path: String, position: UInt64? = nil, errorNumber: Int32 = 0
+  ) {
     self.code = code
     self.operation = operation
     self.path = path
@@ -81,6 +86,7 @@ public struct FileSystemError: Error, Sendable, Hashable, CustomStringConvertibl
     self.errorNumber = errorNumber
   }
 
+  /// One sentence: what, where, and what to do.
   public var description: String {
     let place = position.map { " at byte \($0)" } ?? ""
     let number = errorNumber == 0 ? "" : " (errno \(errorNumber))"

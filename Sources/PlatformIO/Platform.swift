@@ -1,6 +1,8 @@
 // The one file that knows which operating system this is. Thin, typed wrappers: EINTR is retried where that is sound,
 // full reads and writes are looped, and every error number becomes a `FileSystemError`.
 
+internal import Synchronization
+
 #if canImport(Glibc)
   internal import Glibc
 #elseif canImport(Musl)
@@ -8,8 +10,6 @@
 #elseif canImport(Darwin)
   internal import Darwin
 #endif
-
-internal import Synchronization
 
 /// The last signal that asked the process to stop; 0 for none. A lock-free atomic, so a signal handler may store to it.
 private let interruptFlag = Atomic<Int32>(0)
@@ -231,9 +231,11 @@ package enum Platform {
   static func preallocate(_ descriptor: Int32, _ length: UInt64, _ path: String) throws(FileSystemError) {
     #if canImport(Darwin)
       var store = fstore_t(
-        fst_flags: UInt32(F_ALLOCATEALL), fst_posmode: F_PEOFPOSMODE, fst_offset: 0, fst_length: off_t(length),
+        fst_flags: UInt32(F_ALLOCATEALL), fst_posmode: F_PEOFPOSMODE, fst_offset: 0,
+        fst_length: off_t(length),
         fst_bytesalloc: 0)
-      guard unsafe fcntl(descriptor, F_PREALLOCATE, &store) == 0, ftruncate(descriptor, off_t(length)) == 0 else {
+      guard unsafe fcntl(descriptor, F_PREALLOCATE, &store) == 0, ftruncate(descriptor, off_t(length)) == 0
+      else {
         throw lastError(.preallocate, path)
       }
     #else
@@ -285,7 +287,9 @@ package enum Platform {
 
   // MARK: Memory
 
-  static func mapFile(_ descriptor: Int32, _ length: Int, _ path: String) throws(FileSystemError) -> MemoryRegion {
+  static func mapFile(_ descriptor: Int32, _ length: Int, _ path: String) throws(FileSystemError)
+    -> MemoryRegion
+  {
     let base = unsafe mmap(nil, length, PROT_READ, MAP_SHARED, descriptor, 0)
     guard let base = unsafe base, unsafe base != MAP_FAILED else { throw lastError(.map, path) }
     return unsafe MemoryRegion(owning: base, count: length)

@@ -77,7 +77,9 @@ public struct EventView: ~Escapable {
   }
 
   /// The UTF-8 bytes of the event's id.
-  public var id: RawSpan { @_lifetime(copy self) get { record.extracting(EventRecord.fixedByteCount..<idEnd) } }
+  public var id: RawSpan {
+    @_lifetime(copy self) get { record.extracting(EventRecord.fixedByteCount..<idEnd) }
+  }
   /// The UTF-8 bytes of the run's id.
   public var runID: RawSpan { @_lifetime(copy self) get { record.extracting(idEnd..<runEnd) } }
   /// The UTF-8 bytes of the kind.

@@ -124,7 +124,9 @@ extension Ledger {
       for earlier in plan.newPlaces[hash] ?? [] {
         let other = events[events.index(events.startIndex, offsetBy: earlier)]
         guard other.id.utf8.elementsEqual(event.id.utf8) else { continue }
-        guard other.hasSameContent(as: event) || onConflict == .ignore else { throw conflict(event, nil, place) }
+        guard other.hasSameContent(as: event) || onConflict == .ignore else {
+          throw conflict(event, nil, place)
+        }
         plan.fates.append(.repeats(earlier))
         return
       }

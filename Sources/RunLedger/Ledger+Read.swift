@@ -90,7 +90,8 @@ extension Ledger {
     guard offset < .max else { return }
     var failure: LedgerError?
     try onLog { () throws(LogError) in
-      try log.forEachRecord(from: Offset(offset.rawValue + 1), through: last) { (offset, record) throws(LogError) in
+      try log.forEachRecord(from: Offset(offset.rawValue + 1), through: last) {
+        (offset, record) throws(LogError) in
         switch interpret(record, offset, body) {
         case .success(let goesOn): return goesOn
         case .failure(let error):
@@ -191,7 +192,8 @@ extension Ledger {
     let epoch = log.epoch
     guard cursor.ledger == id else {
       throw LedgerError(
-        .foreignCursor, "the cursor belongs to ledger \(cursor.ledger), not to \(id); use it there, or start anew")
+        .foreignCursor,
+        "the cursor belongs to ledger \(cursor.ledger), not to \(id); use it there, or start anew")
     }
     guard cursor.epoch == epoch.id else {
       throw LedgerError(
@@ -205,7 +207,9 @@ extension Ledger {
         "the cursor is at offset \(cursor.offset), but the ledger ends at \(latestOffset); a power cut took the rest back, go on from the end",
         offset: latestOffset)
     }
-    guard let found = try checksum(at: cursor.offset), found != cursor.checksum, cursor.checksum != 0 else { return }
+    guard let found = try checksum(at: cursor.offset), found != cursor.checksum, cursor.checksum != 0 else {
+      return
+    }
     throw LedgerError(
       .cursorRecordChanged,
       "the event at offset \(cursor.offset) is not the one the cursor was made for; a power cut took that one back, go on from an earlier offset",

@@ -38,7 +38,9 @@ public final class Ledger: Sendable {
   /// It must exist unless `options.creation` says otherwise. A writer holds it alone until it is closed; others are told
   /// at once who does. Cost: every record is read once. Throws ``LedgerError`` with code `log`, `foreignDatabase`,
   /// `wrongKindRule` or `corruptEvent`.
-  public static func open(at path: String, options: LedgerOptions = LedgerOptions()) throws(LedgerError) -> Ledger {
+  public static func open(at path: String, options: LedgerOptions = LedgerOptions()) throws(LedgerError)
+    -> Ledger
+  {
     do throws(LedgerError) {
       return try open(
         at: path, options: options, fileSystem: DiskFileSystem.shared, environment: SystemEnvironment())
@@ -170,12 +172,14 @@ public final class Ledger: Sendable {
   /// `.invalidEvent`.
   public func makeEvent(
     id: String? = nil, run: String, turn: Int64, kind: String, actor: String, payload: String,
-    createdAt: Timestamp? = nil, schemaVersion: Int64 = 1, session: String? = nil, modelProfile: String? = nil,
+    createdAt: Timestamp? = nil, schemaVersion: Int64 = 1, session: String? = nil,
+    modelProfile: String? = nil,
     model: String? = nil
   ) throws(LedgerError) -> Event {
     do throws(EventError) {
       return try Event(
-        id: id ?? UniqueID(random: environment.randomUInt64(), environment.randomUInt64()).description, runID: run,
+        id: id ?? UniqueID(random: environment.randomUInt64(), environment.randomUInt64()).description,
+        runID: run,
         turn: turn, kind: kind, actor: actor, payload: Array(payload.utf8), createdAt: createdAt ?? now(),
         schemaVersion: schemaVersion, sessionID: session, modelProfile: modelProfile, modelID: model,
         kindRule: kindRule)
@@ -223,6 +227,8 @@ public final class Ledger: Sendable {
 extension Timestamp {
   /// A clock outside the years 0000–9999 counts as standing at the nearer end.
   init(_ time: WallTime) {
-    self = Timestamp(seconds: time.seconds, nanoseconds: time.nanoseconds) ?? (time.seconds < 0 ? .minimum : .maximum)
+    self =
+      Timestamp(seconds: time.seconds, nanoseconds: time.nanoseconds)
+      ?? (time.seconds < 0 ? .minimum : .maximum)
   }
 }

@@ -9,6 +9,7 @@ public struct LedgerError: Error, Sendable, CustomStringConvertible {
       case foreignCursor, staleEpoch, cursorBeyondEnd, cursorRecordChanged, wrongKindRule
     }
     private let kind: Kind
+    /// The code's name.
     public var description: String { kind.rawValue }
 
     /// The log refused; see ``LedgerError/log``.
@@ -33,6 +34,7 @@ public struct LedgerError: Error, Sendable, CustomStringConvertible {
     public static let wrongKindRule = Code(kind: .wrongKindRule)
   }
 
+  /// The class of the failure.
   public let code: Code
   /// The id it is about.
   public let id: String?
@@ -63,6 +65,7 @@ public struct LedgerError: Error, Sendable, CustomStringConvertible {
     self.init(.log, "", offset: error.offsets?.lowerBound, log: error)
   }
 
+  /// One sentence: what, where, and what to do.
   public var description: String {
     if let log, code == .log { return log.description }
     if let event, code == .invalidEvent { return event.description }

@@ -18,6 +18,7 @@ public struct LedgerOptions: Sendable {
   /// See `LogOptions.acceptSuspectTail`.
   public var acceptSuspectTail = false
 
+  /// The options described above, each at its default.
   public init() {}
 
   /// "RLEVENTS" as the engine's application tag, and the rule for kinds as its option.
@@ -30,7 +31,8 @@ public struct LedgerOptions: Sendable {
     options.creation = creation
     options.syncPolicy = syncPolicy
     options.segmentSize = segmentSize
-    options.application = ApplicationTag(id: Self.applicationID, options: kindRule == .anyText ? Self.anyKind : 0)
+    options.application = ApplicationTag(
+      id: Self.applicationID, options: kindRule == .anyText ? Self.anyKind : 0)
     options.acceptSuspectTail = acceptSuspectTail
     return options
   }
@@ -60,22 +62,28 @@ public struct Receipt: Sendable, Hashable {
     case buffered
   }
 
+  /// Whether the event was stored now or before.
   public let outcome: Outcome
   /// Where the event is stored.
   public let offset: Offset
+  /// How far the event has come.
   public let durability: Durability
 }
 
 /// An event and its place.
 public struct StoredEvent: Sendable, Equatable {
+  /// Where the event is stored.
   public let offset: Offset
+  /// The event.
   public let event: Event
 }
 
 /// A place in a ledger's history that knows which ledger, which epoch and which record it belongs to, so that it is
 /// refused, and never misread, where it does not fit.
 public struct Cursor: Sendable, Hashable, CustomStringConvertible {
+  /// The ledger it belongs to.
   public let ledger: UniqueID
+  /// The epoch it belongs to.
   public let epoch: UniqueID
   /// Everything up to here has been seen.
   public let offset: Offset

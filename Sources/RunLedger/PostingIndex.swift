@@ -48,7 +48,10 @@ struct PostingIndex: ~Copyable {
 
   /// Bytes of memory: for the postings and their dictionary, and for the terms' names.
   var byteCounts: (index: Int, names: Int) {
-    (postings.byteCount + slots.count * 4 + terms.count * Self.chunkCount * MemoryLayout<Term>.stride, names.byteCount)
+    (
+      postings.byteCount + slots.count * 4 + terms.count * Self.chunkCount * MemoryLayout<Term>.stride,
+      names.byteCount
+    )
   }
 
   // MARK: Adding
@@ -97,7 +100,8 @@ struct PostingIndex: ~Copyable {
     }
     terms[terms.count - 1].append(
       Term(
-        field: field, nameLength: UInt16(name.byteCount), hash: hash, name: address, head: 0, tail: 0, used: 0,
+        field: field, nameLength: UInt16(name.byteCount), hash: hash, name: address, head: 0, tail: 0,
+        used: 0,
         level: Self.none, count: 0, first: offset, last: offset))
     enter(UInt32(termCount), hash)
     termCount += 1

@@ -91,7 +91,8 @@ import Testing
     #expect(
       recorder.mutations.map { $0.split(separator: " ").prefix(2).joined(separator: " ") } == [
         "write 00000001.seg", "sync 00000001.seg", "truncate 00000001.seg",
-        "unlink 00000002.seg.tmp", "preallocate 00000002.seg.tmp", "write 00000002.seg.tmp", "write 00000002.seg.tmp", "sync 00000002.seg.tmp",
+        "unlink 00000002.seg.tmp", "preallocate 00000002.seg.tmp", "write 00000002.seg.tmp",
+        "write 00000002.seg.tmp", "sync 00000002.seg.tmp",
         "link 00000002.seg", "syncDirectory log", "unlink 00000002.seg.tmp", "write 00000002.seg",
       ])
   }
@@ -147,7 +148,8 @@ import Testing
     #expect(try #require(throws: LogError.self) { try TestLog.append(log, ["two"]) }.code == .outcomeUnknown)
     disk.observe { _ in nil }
     // The disk works again, but nobody knows what it kept of the failed call.
-    #expect(try #require(throws: LogError.self) { try TestLog.append(log, ["three"]) }.code == .outcomeUnknown)
+    #expect(
+      try #require(throws: LogError.self) { try TestLog.append(log, ["three"]) }.code == .outcomeUnknown)
     #expect(try #require(throws: LogError.self) { try log.sync() }.code == .outcomeUnknown)
     #expect(try TestLog.records(log) == ["one"])
     #expect(log.durableOffset == 1)

@@ -34,7 +34,9 @@ import Testing
   /// Where the frame of a record starts in a segment.
   static func frame(_ record: Int, size: Int = 100) -> Int {
     // One digit more from record 10 on does not change the padded length here.
-    8192 + (0..<record).reduce(0) { sum, number in sum + 32 + (Self.record(number, size).utf8.count + 7) / 8 * 8 }
+    8192
+      + (0..<record).reduce(0) { sum, number in sum + 32 + (Self.record(number, size).utf8.count + 7) / 8 * 8
+      }
   }
 
   /// What opening for writing throws, which must leave the disk as it was.
@@ -368,7 +370,8 @@ import Testing
     #expect(
       found.damage == [
         Damage(
-          kind: .frame, file: Self.first, bytes: UInt64(Self.frame(3))..<UInt64(Self.frame(4)), offsets: 4..<5)
+          kind: .frame, file: Self.first, bytes: UInt64(Self.frame(3))..<UInt64(Self.frame(4)), offsets: 4..<5
+        )
       ])
   }
 

@@ -39,7 +39,9 @@ import Testing
     #expect(try place.open().events().count == expected)
   }
 
-  @Test func `a reader beside a living writer never sees damage and never misses what was acknowledged`() throws {
+  @Test func `a reader beside a living writer never sees damage and never misses what was acknowledged`()
+    throws
+  {
     let place = Backend.disk.place()
     defer { place.stay() }
     let ledger = try place.open { $0.segmentSize = 16 << 10 }
@@ -50,7 +52,8 @@ import Testing
         if role == 0 {
           defer { done.withLock { $0 = true } }
           for number in 0..<600 {
-            try ledger.extend((0...number % 3).map { try .test("\(number)-\($0)", payload: "{\"n\":\(number)}") })
+            try ledger.extend(
+              (0...number % 3).map { try .test("\(number)-\($0)", payload: "{\"n\":\(number)}") })
             acknowledged.withLock { $0 += number % 3 + 1 }
           }
         } else {
@@ -71,7 +74,9 @@ import Testing
     let place = Backend.disk.place()
     defer { place.stay() }
     let ledger = try place.open { $0.segmentSize = 16 << 10 }
-    for number in 0..<60 { try ledger.append(.test("\(number)", payload: String(repeating: "p", count: 300))) }
+    for number in 0..<60 {
+      try ledger.append(.test("\(number)", payload: String(repeating: "p", count: 300)))
+    }
     let fill = String(repeating: "q", count: 300)
     // Offset 1 is in a sealed, mapped segment, the last one in the segment being written.
     for offset in [Offset(1), Offset(90)] {
@@ -81,7 +86,8 @@ import Testing
           try ledger.close()
         } else {
           for number in 0..<30 {
-            try ledger.append(ledger.makeEvent(run: "r", turn: Int64(number), kind: "a.b", actor: "x", payload: fill))
+            try ledger.append(
+              ledger.makeEvent(run: "r", turn: Int64(number), kind: "a.b", actor: "x", payload: fill))
           }
         }
         var sum = 0

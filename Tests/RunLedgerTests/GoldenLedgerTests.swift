@@ -10,21 +10,28 @@ import Testing
 /// The files are frozen. A change that makes these tests fail changes the format, and needs a new version and a new
 /// fixture beside this one. `RUNLEDGER_WRITE_FIXTURES=1 swift test --filter GoldenLedger` writes the files anew.
 @Suite struct GoldenLedgerTests {
-  static let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Fixtures/v1")
+  static let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent(
+    "Fixtures/v1")
 
   /// The calls that made the ledger; each inner list is one batch.
   static func batches() throws -> [[Event]] {
     let time = try #require(Timestamp(seconds: 1_750_000_000, nanoseconds: 0))
     return [
       [
-        try .test("e1", run: "run-a", turn: 0, kind: "run.started", actor: "system", payload: #"{"seed":7}"#, createdAt: time)
+        try .test(
+          "e1", run: "run-a", turn: 0, kind: "run.started", actor: "system", payload: #"{"seed":7}"#,
+          createdAt: time)
       ],
       [
-        try .test("e2", run: "run-a", turn: 1, kind: "user.message", actor: "mia", payload: #"{"text":"Grüße, 世界 🌍"}"#),
+        try .test(
+          "e2", run: "run-a", turn: 1, kind: "user.message", actor: "mia", payload: #"{"text":"Grüße, 世界 🌍"}"#
+        ),
         try .test(
           "e3", run: "run-a", turn: 1, kind: "agent.toolcall", actor: "agent-1",
-          payload: #"{"id":9007199254740993,"price":1.50}"#, session: "s-1", profile: "fast", model: "model-x"),
-        try .test("e4", run: "run-b", turn: -1, kind: "run.started", actor: "system", payload: "null", session: ""),
+          payload: #"{"id":9007199254740993,"price":1.50}"#, session: "s-1", profile: "fast", model: "model-x"
+        ),
+        try .test(
+          "e4", run: "run-b", turn: -1, kind: "run.started", actor: "system", payload: "null", session: ""),
       ],
       [
         try Event(
@@ -32,12 +39,17 @@ import Testing
           payload: [0, 255, 10, 13, 0], createdAt: .minimum, schemaVersion: -3)
       ],
       [try .test("e6", run: "run-a", payload: "", createdAt: .maximum)],
-      [try .test("e7", run: "run-b", payload: #"{"filler":"\#(String(repeating: "0123456789", count: 340))"}"#)],
+      [
+        try .test(
+          "e7", run: "run-b", payload: #"{"filler":"\#(String(repeating: "0123456789", count: 340))"}"#)
+      ],
       // Does not fit any more: the first segment is sealed.
       [try .test("e8", run: "run-b", turn: 2, payload: #"{"n":[1,2,{"deep":true}]}"#, model: "model-y")],
       [
         try .test("e9", run: "run-c", payload: "[]"),
-        try .test("e10", run: "run-c", turn: 1, kind: "run.finished", actor: "system", payload: #"{"reason":"verdict"}"#),
+        try .test(
+          "e10", run: "run-c", turn: 1, kind: "run.finished", actor: "system",
+          payload: #"{"reason":"verdict"}"#),
       ],
     ]
   }
@@ -66,7 +78,9 @@ import Testing
     let written = try DiskImage(of: disk)
     if ProcessInfo.processInfo.environment["RUNLEDGER_WRITE_FIXTURES"] == "1" {
       try FileManager.default.createDirectory(at: Self.fixtures, withIntermediateDirectories: true)
-      for (name, bytes) in written.files { try Data(bytes).write(to: Self.fixtures.appendingPathComponent(name)) }
+      for (name, bytes) in written.files {
+        try Data(bytes).write(to: Self.fixtures.appendingPathComponent(name))
+      }
     }
     let stored = try Self.stored()
     #expect(written.files.keys.sorted() == stored.files.keys.sorted())

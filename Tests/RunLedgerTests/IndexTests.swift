@@ -5,7 +5,9 @@ import Testing
 @testable import RunLedger
 
 @Suite struct IndexTests {
-  @Test(arguments: [UInt64](1...4)) func `the id index finds every offset of a hash and few others`(seed: UInt64) {
+  @Test(arguments: [UInt64](1...4)) func `the id index finds every offset of a hash and few others`(
+    seed: UInt64
+  ) {
     var numbers = SeededGenerator(seed: seed)
     var index = IDIndex()
     var hashes: [UInt64] = []
@@ -46,7 +48,9 @@ import Testing
     #expect(index.candidates(0) == [.max])
   }
 
-  @Test(arguments: [UInt64](1...4)) func `postings give back every offset of every term in order`(seed: UInt64) {
+  @Test(arguments: [UInt64](1...4)) func `postings give back every offset of every term in order`(
+    seed: UInt64
+  ) {
     var numbers = SeededGenerator(seed: seed)
     var index = PostingIndex(seed: seed)
     var expected: [String: [Offset]] = [:]

@@ -37,7 +37,8 @@ final class LedgerPlace: Sendable {
     options.creation = .createIfMissing
     options.segmentSize = 64 << 10
     change(&options)
-    return try Ledger.open(at: path, options: options, fileSystem: fileSystem, environment: SystemEnvironment())
+    return try Ledger.open(
+      at: path, options: options, fileSystem: fileSystem, environment: SystemEnvironment())
   }
 
   func openLog() throws -> SegmentedLog {
@@ -52,11 +53,13 @@ extension Event {
   /// An event with everything that a test does not care for filled in.
   static func test(
     _ id: String, run: String = "run", turn: Int64 = 0, kind: String = "clue.found", actor: String = "alice",
-    payload: String = "{}", createdAt: Timestamp = Timestamp(seconds: 1_700_000_000, nanoseconds: 123_456_000)!,
+    payload: String = "{}",
+    createdAt: Timestamp = Timestamp(seconds: 1_700_000_000, nanoseconds: 123_456_000)!,
     session: String? = nil, profile: String? = nil, model: String? = nil
   ) throws -> Event {
     try Event(
-      id: id, runID: run, turn: turn, kind: kind, actor: actor, payload: Array(payload.utf8), createdAt: createdAt,
+      id: id, runID: run, turn: turn, kind: kind, actor: actor, payload: Array(payload.utf8),
+      createdAt: createdAt,
       sessionID: session, modelProfile: profile, modelID: model)
   }
 }

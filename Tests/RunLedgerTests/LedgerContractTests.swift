@@ -10,7 +10,9 @@ import Testing
     let second = try ledger.makeEvent(run: "r", turn: 0, kind: "a.b", actor: "x", payload: "{}")
     #expect(first.id != second.id)
     #expect(UniqueID(first.id) != nil)
-    #expect(try ledger.makeEvent(id: "mine", run: "r", turn: 0, kind: "a.b", actor: "x", payload: "{}").id == "mine")
+    #expect(
+      try ledger.makeEvent(id: "mine", run: "r", turn: 0, kind: "a.b", actor: "x", payload: "{}").id == "mine"
+    )
   }
 
   @Test(arguments: Backend.allCases)
@@ -38,7 +40,9 @@ import Testing
   }
 
   @Test(arguments: Backend.allCases)
-  func `Case 6: a stored id with another payload is a conflict, and ignored on request`(backend: Backend) throws {
+  func `Case 6: a stored id with another payload is a conflict, and ignored on request`(backend: Backend)
+    throws
+  {
     let place = backend.place()
     defer { place.stay() }
     let ledger = try place.open()
@@ -146,7 +150,9 @@ import Testing
   }
 
   @Test(arguments: Backend.allCases)
-  func `Case 14: a cursor from before a reset is stale, and another ledger's is foreign`(backend: Backend) throws {
+  func `Case 14: a cursor from before a reset is stale, and another ledger's is foreign`(backend: Backend)
+    throws
+  {
     let place = backend.place()
     defer { place.stay() }
     let ledger = try place.open()
@@ -165,7 +171,9 @@ import Testing
   }
 
   @Test(arguments: Backend.allCases)
-  func `Case 15: interleaved runs are listed by first appearance and keep their order`(backend: Backend) throws {
+  func `Case 15: interleaved runs are listed by first appearance and keep their order`(backend: Backend)
+    throws
+  {
     let place = backend.place()
     var ledger = try place.open()
     for number in 0..<10 { try ledger.append(.test("\(number)", run: number % 2 == 0 ? "A" : "B")) }
@@ -182,7 +190,9 @@ import Testing
   }
 
   @Test(arguments: Backend.allCases)
-  func `Case 20: a run resumes after its last turn, and an empty ledger has nothing to resume`(backend: Backend) throws {
+  func `Case 20: a run resumes after its last turn, and an empty ledger has nothing to resume`(
+    backend: Backend
+  ) throws {
     let place = backend.place()
     let ledger = try place.open()
     #expect(try ledger.lastEvent() == nil)
@@ -265,7 +275,9 @@ import Testing
   // MARK: Rules beside the cases
 
   @Test(arguments: Backend.allCases)
-  func `A2, A4: a retry with another time or another spelling of the JSON is a duplicate`(backend: Backend) throws {
+  func `A2, A4: a retry with another time or another spelling of the JSON is a duplicate`(backend: Backend)
+    throws
+  {
     let place = backend.place()
     defer { place.stay() }
     let ledger = try place.open()
@@ -273,10 +285,13 @@ import Testing
     let later = try Event.test("a", payload: #"{ "y":[1], "x":1e0 }"#, createdAt: Timestamp(seconds: 5)!)
     #expect(try ledger.append(later).outcome == .duplicate)
     for changed in try [
-      Event.test("a", run: "other", payload: #"{"x":1,"y":[1.0]}"#), .test("a", turn: 1, payload: #"{"x":1,"y":[1.0]}"#),
-      .test("a", payload: #"{"x":1,"y":[1.0]}"#, session: "s"), .test("a", actor: "bob", payload: #"{"x":1,"y":[1.0]}"#),
+      Event.test("a", run: "other", payload: #"{"x":1,"y":[1.0]}"#),
+      .test("a", turn: 1, payload: #"{"x":1,"y":[1.0]}"#),
+      .test("a", payload: #"{"x":1,"y":[1.0]}"#, session: "s"),
+      .test("a", actor: "bob", payload: #"{"x":1,"y":[1.0]}"#),
       .test("a", kind: "clue.lost", payload: #"{"x":1,"y":[1.0]}"#),
-      .test("a", payload: #"{"x":1,"y":[1.0]}"#, model: "m"), .test("a", payload: #"{"x":1,"y":[1.0]}"#, profile: "p"),
+      .test("a", payload: #"{"x":1,"y":[1.0]}"#, model: "m"),
+      .test("a", payload: #"{"x":1,"y":[1.0]}"#, profile: "p"),
     ] {
       #expect(try #require(throws: LedgerError.self) { try ledger.append(changed) }.code == .conflict)
     }
@@ -295,7 +310,8 @@ import Testing
     let place = backend.place()
     let ledger = try place.open { $0.kindRule = .anyText }
     let event = try Event(
-      id: "a", runID: "r", turn: 0, kind: "tool_call", actor: "x", payload: [], createdAt: Timestamp(seconds: 0)!,
+      id: "a", runID: "r", turn: 0, kind: "tool_call", actor: "x", payload: [],
+      createdAt: Timestamp(seconds: 0)!,
       kindRule: .anyText)
     try ledger.append(event)
     try ledger.close()
@@ -303,7 +319,9 @@ import Testing
     #expect(again.kindRule == .anyText)
     #expect(try again.events().map(\.event) == [event])
     try again.close()
-    #expect(try #require(throws: LedgerError.self) { try place.open { $0.kindRule = .dotted } }.code == .wrongKindRule)
+    #expect(
+      try #require(throws: LedgerError.self) { try place.open { $0.kindRule = .dotted } }.code
+        == .wrongKindRule)
     let elsewhere = backend.place()
     defer { elsewhere.stay() }
     let dotted = try elsewhere.open()

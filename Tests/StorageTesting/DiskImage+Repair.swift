@@ -8,7 +8,9 @@ extension DiskImage {
       var block = Array(bytes[copy..<copy + SegmentHeader.blockByteCount])
       change(&block)
       let sum = XXH3.hash64(block.span.rawBytes.extracting(0..<SegmentHeader.blockByteCount - 8))
-      for index in 0..<8 { block[SegmentHeader.blockByteCount - 8 + index] = UInt8(truncatingIfNeeded: sum >> UInt64(8 * index)) }
+      for index in 0..<8 {
+        block[SegmentHeader.blockByteCount - 8 + index] = UInt8(truncatingIfNeeded: sum >> UInt64(8 * index))
+      }
       bytes.replaceSubrange(copy..<copy + SegmentHeader.blockByteCount, with: block)
     }
     files[name] = bytes

@@ -20,7 +20,8 @@ package final class ObservedFileSystem: FileSystem {
     /// Does it change what the disk holds, or make it durable?
     package var isMutation: Bool {
       switch operation {
-      case .write, .preallocate, .truncate, .sync, .syncDirectory, .link, .rename, .unlink, .createDirectory: true
+      case .write, .preallocate, .truncate, .sync, .syncDirectory, .link, .rename, .unlink, .createDirectory:
+        true
       default: false
       }
     }
@@ -123,7 +124,9 @@ private final class ObservedFile: LogFile {
     try base.sync()
   }
 
-  func nextData(from position: UInt64) throws(FileSystemError) -> UInt64? { try base.nextData(from: position) }
+  func nextData(from position: UInt64) throws(FileSystemError) -> UInt64? {
+    try base.nextData(from: position)
+  }
 
   func map(_ length: UInt64) throws(FileSystemError) -> MemoryRegion { try base.map(length) }
 

@@ -16,7 +16,8 @@ package enum TestLog {
     return try SegmentedLog.open(at: path, options: options, fileSystem: fileSystem, environment: environment)
   }
 
-  package static func append(_ log: SegmentedLog, _ records: [String], durably: Bool? = nil) throws(LogError) {
+  package static func append(_ log: SegmentedLog, _ records: [String], durably: Bool? = nil) throws(LogError)
+  {
     var batch = RecordBatch()
     for record in records { try batch.append(record.utf8Span.span.rawBytes) }
     try log.append(&batch, durably: durably)

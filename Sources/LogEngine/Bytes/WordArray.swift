@@ -104,6 +104,8 @@ package struct ByteArena: ~Copyable {
   }
 
   package mutating func store(_ value: Address, at address: Address, _ index: Int) {
-    for byte in 0..<4 { store(UInt8(truncatingIfNeeded: value >> UInt32(byte * 8)), at: address, index + byte) }
+    for byte in 0..<4 {
+      store(UInt8(truncatingIfNeeded: value >> UInt32(byte * 8)), at: address, index + byte)
+    }
   }
 }

@@ -1,4 +1,4 @@
-// Every unsafe load and store of bytes in this module. The rest of it reaches bytes through the checked
+// Every unsafe load and store of bytes in this module is in this folder. The rest of it reaches bytes through the checked
 // methods of `RawSpan` below or, where a measurement asks for it, through those of `UnsafeRawPointer`, and
 // then says beside the call why the bytes are there.
 

@@ -1,0 +1,124 @@
+internal import CSQLite
+
+// Every call of SQLite's C interface and every pointer it gives lives in this file.
+
+/// An open database.
+@safe final class Connection {
+  fileprivate var handle: OpaquePointer?
+
+  init(_ path: String, _ flags: Int32) throws {
+    let code = unsafe sqlite3_open_v2(path, &handle, flags, nil)
+    guard code == SQLITE_OK else { throw failure(code) }
+  }
+
+  func run(_ sql: String) throws {
+    let code = unsafe sqlite3_exec(handle, sql, nil, nil, nil)
+    guard code == SQLITE_OK else { throw failure(code) }
+  }
+
+  func close() throws {
+    let code = unsafe sqlite3_close_v2(handle)
+    guard code == SQLITE_OK else { throw failure(code) }
+    unsafe handle = nil
+  }
+
+  fileprivate func failure(_ code: Int32) -> BenchmarkError {
+    BenchmarkError("SQLite error \(code): \(unsafe String(cString: sqlite3_errmsg(handle)))")
+  }
+}
+
+/// A prepared statement.
+@safe final class Statement {
+  private let connection: Connection
+  private var handle: OpaquePointer?
+
+  /// "Copy it": the statement outlives the text.
+  private static let transient = unsafe unsafeBitCast(-1, to: sqlite3_destructor_type.self)
+
+  init(_ connection: Connection, _ sql: String) throws {
+    self.connection = connection
+    let code = unsafe sqlite3_prepare_v3(
+      connection.handle,
+      sql,
+      -1,
+      UInt32(SQLITE_PREPARE_PERSISTENT),
+      &handle,
+      nil
+    )
+    guard code == SQLITE_OK else { throw connection.failure(code) }
+  }
+
+  deinit { finalize() }
+
+  func finalize() {
+    unsafe sqlite3_finalize(handle)
+    unsafe handle = nil
+  }
+
+  // A binding can fail only for want of memory or by a wrong index; the step after it then fails too.
+
+  func bind(_ index: Int32, _ text: String) {
+    unsafe text.utf8Span.span.withUnsafeBytes { text in
+      _ = unsafe sqlite3_bind_text(
+        handle,
+        index,
+        text.baseAddress?.assumingMemoryBound(to: CChar.self),
+        Int32(text.count),
+        Self.transient
+      )
+    }
+  }
+
+  func bind(_ index: Int32, _ text: String?) {
+    if let text { bind(index, text) } else { unsafe sqlite3_bind_null(handle, index) }
+  }
+
+  func bind(_ index: Int32, _ value: Int64) { unsafe sqlite3_bind_int64(handle, index, value) }
+
+  /// Runs an insert with one more text, which is not copied.
+  func step(binding text: [UInt8], at index: Int32) throws {
+    try unsafe text.withUnsafeBytes { text in
+      unsafe sqlite3_bind_text(
+        handle,
+        index,
+        text.baseAddress?.assumingMemoryBound(to: CChar.self),
+        Int32(text.count),
+        nil
+      )
+      let code = unsafe sqlite3_step(handle)
+      guard code == SQLITE_DONE else { throw connection.failure(code) }
+      unsafe sqlite3_reset(handle)
+    }
+  }
+
+  /// True if there is another row.
+  func step() throws -> Bool {
+    switch unsafe sqlite3_step(handle) {
+    case SQLITE_ROW: return true
+    case SQLITE_DONE: return false
+    case let code: throw connection.failure(code)
+    }
+  }
+
+  func reset() { unsafe sqlite3_reset(handle) }
+
+  func withColumns(_ a: Int32, _ b: Int32, _ c: Int32, _ body: (RawSpan, RawSpan, RawSpan) -> Void) {
+    body(
+      unsafe RawSpan(_unsafeBytes: column(a)),
+      unsafe RawSpan(_unsafeBytes: column(b)),
+      unsafe RawSpan(_unsafeBytes: column(c))
+    )
+  }
+
+  /// Reads every column of the row, as a caller who makes an event of it does; returns the payload's length.
+  func readRow(payload: Int32) -> Int {
+    let columnCount = unsafe sqlite3_column_count(handle)
+    for index in 0..<columnCount { _ = unsafe column(index) }
+    return unsafe column(payload).count
+  }
+
+  private func column(_ index: Int32) -> UnsafeRawBufferPointer {
+    let text = unsafe UnsafeRawPointer(sqlite3_column_text(handle, index))
+    return unsafe UnsafeRawBufferPointer(start: text, count: Int(sqlite3_column_bytes(handle, index)))
+  }
+}
