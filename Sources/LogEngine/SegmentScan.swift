@@ -172,7 +172,8 @@ struct SegmentScan: ~Copyable {
       end: scanner.position, nextIndex: scanner.nextIndex, floor: scanner.floor, isSealed: isSealed,
       lastNonzero: try Self.lastNonzero(in: file, from: scanner.position, fileLength: fileLength),
       fileLength: fileLength, preallocated: header.preallocated)
-    guard facts.lastNonzero != nil, !isSealed else { return facts }
+    guard let lastNonzero = facts.lastNonzero, !isSealed else { return facts }
+    scanner.endSearch(at: lastNonzero)
     let bad = scanner.stoppedAt
     search: while true {
       switch try resync() {

@@ -56,6 +56,8 @@ package struct SegmentScanner {
   // While looking for a sound frame:
   private var probe: FilePosition?
   private var resyncHashed: UInt64 = 0
+  /// Only zeros from here on, so no sound frame starts here or later.
+  private var searchEnd: FilePosition?
 
   package init(nonce: UInt64, headerChecksum: UInt64, fileLength: UInt64) {
     self.nonce = nonce
@@ -73,6 +75,9 @@ package struct SegmentScanner {
 
   /// The file has grown since.
   package mutating func setFileLength(_ length: UInt64) { fileLength = max(fileLength, FilePosition(length)) }
+
+  /// From `position` on there are only zeros; nothing is looked for there.
+  package mutating func endSearch(at position: FilePosition) { searchEnd = position }
 
   // MARK: In order
 
@@ -211,7 +216,9 @@ package struct SegmentScanner {
   package mutating func resync(_ window: RawSpan, at windowStart: FilePosition) -> ResyncStep {
     var place = probe ?? stoppedAt.advanced(by: FrameHeader.alignment)
     while true {
-      guard place.advanced(by: UInt64(FrameHeader.byteCount)) <= fileLength else {
+      guard place.advanced(by: UInt64(FrameHeader.byteCount)) <= fileLength,
+        place < searchEnd ?? fileLength
+      else {
         probe = nil
         return .exhausted
       }

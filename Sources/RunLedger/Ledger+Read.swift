@@ -22,10 +22,15 @@ extension Ledger {
     try onLog { () throws(LogError) in try log.checkOpen() }
     let bytes = id.utf8Span.span.rawBytes
     for offset in index.withLock({ $0.candidates(id: bytes) }) {
-      let found: R? = try read(offset) { (view) throws(LedgerError) in
-        view.id.isEqual(to: bytes) ? try body(view) : nil
+      do throws(LedgerError) {
+        let found: R? = try read(offset) { (view) throws(LedgerError) in
+          view.id.isEqual(to: bytes) ? try body(view) : nil
+        }
+        if let found { return found }
+      } catch {
+        // A reset came between the lookup and the read: then nothing has this id.
+        guard error.log?.code == .offsetNotKept else { throw error }
       }
-      if let found { return found }
     }
     return nil
   }

@@ -71,6 +71,24 @@ public final class Ledger: Sendable {
   package static func open(
     at path: String, options: LedgerOptions, fileSystem: any FileSystem, environment: any Environment
   ) throws(LedgerError) -> Ledger {
+    var attempts = 1
+    while true {
+      do throws(LedgerError) {
+        return try openOnce(at: path, options, fileSystem, environment)
+      } catch {
+        // A writer that resets the ledger removes segments while they are being read; then the new state is there to see.
+        guard options.access == .readOnly, error.log?.code == .fileSystem,
+          error.log?.cause?.code == .notFound,
+          attempts < 5
+        else { throw error }
+        attempts += 1
+      }
+    }
+  }
+
+  private static func openOnce(
+    at path: String, _ options: LedgerOptions, _ fileSystem: any FileSystem, _ environment: any Environment
+  ) throws(LedgerError) -> Ledger {
     guard (0...EventLimits.payloadBytes).contains(options.maximumPayload) else {
       throw LedgerError(
         .log, "",
