@@ -70,6 +70,37 @@ import Testing
     }
   }
 
+  @Test func `a reader beside a writer that resets sees the ledger before or after, never damage`() throws {
+    let place = Backend.disk.place()
+    defer { place.stay() }
+    let ledger = try place.open {
+      $0.segmentSize = 16 << 10
+      $0.syncPolicy = .never
+    }
+    let done = Locked(false)
+    DispatchQueue.concurrentPerform(iterations: 2) { role in
+      do {
+        if role == 0 {
+          defer { done.withLock { $0 = true } }
+          for number in 0..<1200 {
+            try ledger.append(.test("\(number)", payload: "{\"n\":\(number)}"))
+            if number % 100 == 99 { try ledger.reset() }
+          }
+        } else {
+          while !done.withLock({ $0 }) {
+            let reader = try place.open { $0.access = .readOnly }
+            #expect(reader.recovery.damage.isEmpty)
+            let ids = try reader.events().compactMap { Int($0.event.id) }
+            #expect(ids == Array((ids.first ?? 0)..<(ids.first ?? 0) + ids.count))
+            #expect((ids.first ?? 0) % 100 == 0)
+          }
+        }
+      } catch {
+        Issue.record("\(error)")
+      }
+    }
+  }
+
   @Test func `what a reader borrows stays readable through a roll, a reset and a close`() throws {
     let place = Backend.disk.place()
     defer { place.stay() }
