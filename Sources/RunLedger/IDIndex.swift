@@ -40,6 +40,9 @@ struct IDIndex: ~Copyable {
   /// Bytes of memory.
   var byteCount: Int { shards.reduce(0) { $0 + $1.slots.count * 8 } }
 
+  /// Checks that every slot can be found, and says how far from its home the farthest one is.
+  func longestDisplacement() -> Int { shards.reduce(0) { max($0, $1.longestDisplacement()) } }
+
   private final class Shard {
     /// Places that a tag may scale to.
     private var capacity: Int
@@ -54,7 +57,7 @@ struct IDIndex: ~Copyable {
 
     private static func overflow(_ capacity: Int) -> Int { 16 + capacity / 32 }
 
-    private func home(_ tag: UInt64) -> Int { Int(tag * UInt64(capacity) >> IDIndex.tagBits) }
+    private func home(_ tag: UInt64) -> Int { Int((tag * UInt64(capacity)) >> IDIndex.tagBits) }
 
     func candidates(_ tag: UInt64) -> [Offset] {
       var found: [Offset] = []
@@ -66,6 +69,25 @@ struct IDIndex: ~Copyable {
         place += 1
       }
       return found
+    }
+
+    func longestDisplacement() -> Int {
+      var longest = 0
+      var previous: UInt64 = 0
+      var runStart = 0
+      for place in 0..<slots.count {
+        let slot = slots[place]
+        if slot == 0 {
+          runStart = place + 1
+          continue
+        }
+        let home = home(slot >> IDIndex.offsetBits)
+        precondition(slot > previous, "slots rise")
+        precondition(home >= runStart && home <= place, "no gap between a slot and its home")
+        previous = slot
+        longest = max(longest, place - home)
+      }
+      return longest
     }
 
     func insert(_ value: UInt64) {

@@ -31,6 +31,17 @@ import Testing
     #expect(strangers < 20)
   }
 
+  @Test func `the id index keeps slots near their homes and within its memory, at every size`() {
+    var numbers = SeededGenerator(seed: 5)
+    var index = IDIndex()
+    for offset in 1...200_000 {
+      index.insert(numbers.next(), Offset(UInt64(offset)))
+      guard offset % 20_000 == 0 else { continue }
+      #expect(index.longestDisplacement() < 200)
+      #expect((9.0..<13.0).contains(Double(index.byteCount) / Double(offset)))
+    }
+  }
+
   @Test func `the id index holds hashes that all fall on one tag, at either end of a shard`() {
     for hash in [UInt64(0), .max, 1 << 63] {
       var index = IDIndex()
