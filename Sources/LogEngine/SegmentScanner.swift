@@ -214,7 +214,8 @@ package struct SegmentScanner {
   /// Looks for the next sound frame behind `stoppedAt`, at every multiple of eight. Only a header is hashed at a place
   /// that holds none.
   package mutating func resync(_ window: RawSpan, at windowStart: FilePosition) -> ResyncStep {
-    var place = probe ?? stoppedAt.advanced(by: FrameHeader.alignment)
+    // A seal that was passed on the way is behind.
+    var place = probe ?? max(stoppedAt.advanced(by: FrameHeader.alignment), position)
     while true {
       guard place.advanced(by: UInt64(FrameHeader.byteCount)) <= fileLength,
         place < searchEnd ?? fileLength

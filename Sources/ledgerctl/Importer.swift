@@ -70,7 +70,10 @@ struct Importer {
         note(reader)
         if let signal = try waitForInput(stream) { return .interrupted(signal: signal) }
         try reader.fill()
-      case .end: return .done
+      case .end:
+        note(reader)
+        // The same Ctrl-C may have ended who writes the input, so this end need not be the true one.
+        return Platform.interrupt.map { .interrupted(signal: $0) } ?? .done
       }
     }
   }

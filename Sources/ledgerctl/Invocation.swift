@@ -147,6 +147,9 @@ struct Invocation: Sendable {
     return ledger
   }
 
+  /// How reading a ledger ended: well, unless damage may have hidden something.
+  func outcome(_ ledger: Ledger) -> ExitCode { ledger.recovery.damage.isEmpty ? .done : .badData }
+
   /// Opens the ledger for writing, runs `body`, and closes it whatever happens.
   func withWriter<R>(
     _ options: LedgerOptions,

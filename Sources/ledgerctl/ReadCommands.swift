@@ -24,7 +24,7 @@ extension Command {
         }
       }
     }
-    return .done
+    return invocation.outcome(ledger)
   }
 
   static let get = Command(
@@ -42,6 +42,8 @@ extension Command {
       if isFound == nil { missing.append(id) }
     }
     guard missing.isEmpty else {
+      // What damage hides cannot be said to be missing.
+      guard invocation.outcome(ledger) == .done else { return .badData }
       let names = missing.map { "'\($0)'" }.joined(separator: ", ")
       throw Failure(
         .notFound,
@@ -66,13 +68,13 @@ extension Command {
         return try write(view, console)
       }
     }
-    guard isFound else {
+    guard isFound || invocation.outcome(ledger) != .done else {
       throw Failure(
         .notFound,
         "\(try invocation.ledgerPath()): there is no run '\(run)'; `ledgerctl runs` lists them"
       )
     }
-    return .done
+    return invocation.outcome(ledger)
   }
 
   static let runs = Command(
@@ -87,7 +89,7 @@ extension Command {
     for run in runs {
       console.output.add(JSONLine { $0.member("run_id", run) })
     }
-    return .done
+    return invocation.outcome(ledger)
   }
 
   static let tail = Command(
@@ -113,7 +115,7 @@ extension Command {
         return try write(view, console) && count < limit
       }
     }
-    return .done
+    return invocation.outcome(ledger)
   }
 
   /// Writes an event with its offset; false once nobody reads on.

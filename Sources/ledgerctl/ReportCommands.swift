@@ -42,7 +42,7 @@ extension Command {
         """
       )
     }
-    return .done
+    return invocation.outcome(ledger)
   }
 
   static let verify = Command(

@@ -333,6 +333,22 @@ import Testing
     #expect(error.code == .linkedSegment)
   }
 
+  @Test(.timeLimit(.minutes(1))) func `a seal behind a batch that is not closed ends no scan and no search`() throws {
+    for isLast in [true, false] {
+      var image = try Self.twoSegments()
+      if isLast { image.files[Self.second] = nil }
+      // The last record of the first segment says that more follow, but the seal does.
+      var last = 0
+      while Self.frame(last + 1) < (image.files[Self.first]?.count ?? 0) - 96 { last += 1 }
+      image.rewriteFrame(Self.first, at: Self.frame(last)) { $0[29] = 1 }
+      _ = try Self.refusal(image)
+      let disk = try image.disk()
+      let found = try SegmentedLog.verify(
+        at: TestLog.path, application: ApplicationTag(id: 0), fileSystem: disk, check: { _, _ in true })
+      #expect(!found.isSound)
+    }
+  }
+
   // MARK: Sealed segments
 
   @Test func `any mismatch in a sealed segment is refused and named, and nothing is cut`() throws {
