@@ -333,18 +333,23 @@ import Testing
     #expect(error.code == .linkedSegment)
   }
 
-  @Test(.timeLimit(.minutes(1))) func `a seal behind a batch that is not closed ends no scan and no search`() throws {
+  @Test(.timeLimit(.minutes(1))) func `a seal that the search for sound frames passes ends the search`() throws {
+    // Three records, a sync frame, more records, a seal.
+    let disk = MemoryFileSystem()
+    let log = try TestLog.open(disk, segmentSize: 64 << 10)
+    for number in 0..<3 { try TestLog.append(log, [Self.record(number)]) }
+    try log.close()
+    let again = try TestLog.open(disk, segmentSize: 64 << 10)
+    while again.size.segments == 1 { try TestLog.append(again, [Self.record(5, 2000)]) }
     for isLast in [true, false] {
-      var image = try Self.twoSegments()
+      var image = try DiskImage(of: disk)
       if isLast { image.files[Self.second] = nil }
-      // The last record of the first segment says that more follow, but the seal does.
-      var last = 0
-      while Self.frame(last + 1) < (image.files[Self.first]?.count ?? 0) - 96 { last += 1 }
-      image.rewriteFrame(Self.first, at: Self.frame(last)) { $0[29] = 1 }
-      _ = try Self.refusal(image)
-      let disk = try image.disk()
+      // The third record says that more of its batch follow, but the sync frame does.
+      image.rewriteFrame(Self.first, at: Self.frame(2)) { $0[29] = 1 }
+      #expect(try Self.refusal(image).code == .damaged)
+      let damaged = try image.disk()
       let found = try SegmentedLog.verify(
-        at: TestLog.path, application: ApplicationTag(id: 0), fileSystem: disk, check: { _, _ in true })
+        at: TestLog.path, application: ApplicationTag(id: 0), fileSystem: damaged, check: { _, _ in true })
       #expect(!found.isSound)
     }
   }
