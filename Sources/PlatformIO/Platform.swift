@@ -358,6 +358,14 @@ package enum Platform {
     }
   }
 
+  /// Waits up to a time until a read would not: something has come, or the end, or an error that the read will tell. A
+  /// signal ends the wait early.
+  static func isReady(_ descriptor: Int32, withinMilliseconds milliseconds: Int32) -> Bool {
+    var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    let count = unsafe poll(&waiting, 1, milliseconds)
+    return count > 0 || count < 0 && errno != EINTR
+  }
+
   static func writeStream(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer, _ path: String)
     throws(FileSystemError)
   {
@@ -384,7 +392,15 @@ package enum Platform {
   package static func ignoreBrokenPipes() { _ = signal(SIGPIPE, SIG_IGN) }
 
   /// Calls nothing, but remembers that Ctrl-C or a termination was asked for; a second one ends the process.
+  ///
+  /// Both signals are let through: a parent that spawns from a worker thread, as Foundation's `Process` does under
+  /// Dispatch, hands its blocked signals down.
   package static func catchInterrupts() {
+    var signals = sigset_t()
+    unsafe sigemptyset(&signals)
+    unsafe sigaddset(&signals, SIGINT)
+    unsafe sigaddset(&signals, SIGTERM)
+    unsafe sigprocmask(SIG_UNBLOCK, &signals, nil)
     _ = signal(SIGINT) { number in
       interruptFlag.store(number, ordering: .relaxed)
       _ = signal(number, SIG_DFL)

@@ -29,6 +29,11 @@ package final class InputStream {
     }
   }
 
+  /// Waits up to a time for something to read, or the end. Answers at once for a regular file, and when a signal comes.
+  package func isReady(withinMilliseconds milliseconds: Int32) -> Bool {
+    Platform.isReady(number, withinMilliseconds: milliseconds)
+  }
+
   /// Reads what is there, at most `buffer.byteCount` bytes; 0 at the end.
   package func read(into buffer: inout MutableRawSpan) throws(FileSystemError) -> Int {
     try unsafe buffer.withUnsafeMutableBytes { (bytes) throws(FileSystemError) in
