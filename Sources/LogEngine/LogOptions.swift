@@ -48,8 +48,10 @@ public struct RecoveryReport: Sendable, Hashable {
     case clean
     /// The last segment was sealed and had no successor.
     case sealed
-    /// An interrupted write was cut off.
+    /// An interrupted write was cut off; or, for a log opened for reading, is passed over.
     case torn
+    /// Durable records are damaged; only for a log opened for reading.
+    case damaged
   }
 
   /// How the log ended.

@@ -181,21 +181,9 @@ struct LogScan: ~Copyable {
     isLast: Bool
   ) throws(LogError) {
     while true {
-      var positions = segment.positions
-      segment.positions = PositionTable()
-      defer { segment.positions = positions }
-      let first = segment.header.firstOffset.rawValue
-      let event = try scan.next { (offset, place, body) throws(LogError) in
-        while UInt64(positions.count) < offset.rawValue - first { positions.appendLost() }
-        positions.append(place)
-        try visit(offset, body)
-      }
-      switch event {
-      case .batch, .sync:
-        segment.end = scan.scanner.position
-        segment.endsInSyncFrame = event == .sync
+      switch try advance(&scan, &segment, visit) {
+      case .batch, .sync: continue
       case .seal(let seal):
-        segment.end = scan.scanner.position
         segment.isSealed = true
         segment.tally = scan.scanner.tally
         // Past damage only the seal knows what the digest was, and the successor must continue that.
@@ -212,13 +200,33 @@ struct LogScan: ~Copyable {
         }
         let lostFrom = scan.scanner.nextIndex
         guard case .found = try scan.resync() else { return }
-        while positions.count < Int(scan.scanner.nextIndex) { positions.appendLost() }
+        segment.positions.appendLost(upTo: Int(scan.scanner.nextIndex))
         add(
           .frame, .damaged, segment.number, start..<scan.scanner.position.rawValue,
           offsets(lostFrom..<scan.scanner.nextIndex, segment.header),
           "a sealed segment is damaged; restore it from a copy, or salvage")
       }
     }
+  }
+
+  /// The next thing in the segment, with the records of a batch entered and visited.
+  private func advance(
+    _ scan: inout SegmentScan, _ segment: inout Segment, _ visit: (Offset, RawSpan) throws(LogError) -> Void
+  ) throws(LogError) -> SegmentScan.Event {
+    let first = segment.header.firstOffset.rawValue
+    // Out of the segment while the closure has them, so that nothing is copied.
+    var positions = segment.positions
+    segment.positions = PositionTable()
+    defer { segment.positions = positions }
+    let event = try scan.next { (offset, place, body) throws(LogError) in
+      positions.appendLost(upTo: Int(offset.rawValue - first))
+      positions.append(place)
+      try visit(offset, body)
+    }
+    guard event != .stopped else { return event }
+    segment.end = scan.scanner.position
+    segment.endsInSyncFrame = event == .sync
+    return event
   }
 
   private mutating func checkSeal(
@@ -286,11 +294,11 @@ struct LogScan: ~Copyable {
         segment.nextOffset, segment.header.firstOffset.advanced(by: UInt64(facts.nextIndex)))
     switch facts.verdict {
     case .clean, .torn, .sealed: break
+    case .damaged(.frame, _): try readPastDamage(&scan, &segment, facts, visit)
     case .damaged(let kind, let end):
       add(
         kind, .damaged, number, facts.end.rawValue..<max(end.rawValue, facts.end.rawValue), lost,
-        "durable data at the log's end is damaged, so nothing was cut; open it read-only, restore it from a copy, or salvage"
-      )
+        Self.damagedEnd)
     case .suspect(let end):
       add(
         .tail, .suspectTail, number, facts.end.rawValue..<end.rawValue, lost,
@@ -300,6 +308,40 @@ struct LogScan: ~Copyable {
   }
 
   private static let patience = 8
+  private static let damagedEnd =
+    "durable data at the log's end is damaged, so nothing was cut; open it read-only, restore it from a copy, or salvage"
+
+  /// Reads what is sound behind damage to durable records. Below the floor every frame was durable, so each counts by
+  /// itself; from there on batches count whole again.
+  private mutating func readPastDamage(
+    _ scan: inout SegmentScan, _ segment: inout Segment, _ facts: TailFacts,
+    _ visit: (Offset, RawSpan) throws(LogError) -> Void
+  ) throws(LogError) {
+    scan.takeSingleFrames()
+    while true {
+      if scan.scanner.position >= facts.floor { scan.takeSingleFrames(false) }
+      switch try advance(&scan, &segment, visit) {
+      case .batch, .sync: continue
+      case .seal: return
+      case .stopped: break
+      }
+      guard scan.scanner.position < facts.floor else { return }
+      let start = scan.scanner.position.rawValue
+      let lostFrom = scan.scanner.nextIndex
+      guard case .found = try scan.resync() else {
+        add(
+          .frame, .damaged, segment.number, start..<max(facts.floor, facts.lastNonzero ?? facts.floor).rawValue,
+          offsets(lostFrom..<max(lostFrom, facts.nextIndex), segment.header), Self.damagedEnd)
+        return
+      }
+      add(
+        .frame, .damaged, segment.number, start..<scan.scanner.position.rawValue,
+        offsets(lostFrom..<scan.scanner.nextIndex, segment.header), Self.damagedEnd)
+      // What lies across the floor may be the rest of a batch.
+      guard scan.scanner.position <= facts.floor else { return }
+      segment.positions.appendLost(upTo: Int(scan.scanner.nextIndex))
+    }
+  }
 
   // MARK: Findings
 

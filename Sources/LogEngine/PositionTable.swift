@@ -23,7 +23,10 @@ struct PositionTable: Sendable {
     append(stored: UInt32(position.rawValue / FrameHeader.alignment))
   }
 
-  mutating func appendLost() { append(stored: 0) }
+  /// Fills up to `count` with records whose frames are lost.
+  mutating func appendLost(upTo count: Int) {
+    while self.count < count { append(stored: 0) }
+  }
 
   private mutating func append(stored: UInt32) {
     if count % Self.chunkCount == 0 {

@@ -47,7 +47,7 @@ struct SegmentScan: ~Copyable {
     }
   }
 
-  mutating func takeSingleFrames() { scanner.takeSingleFrames() }
+  mutating func takeSingleFrames(_ single: Bool = true) { scanner.takeSingleFrames(single) }
 
   enum Resync { case found, exhausted, budgetSpent }
 

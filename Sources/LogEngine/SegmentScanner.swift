@@ -208,8 +208,8 @@ package struct SegmentScanner {
 
   // MARK: After damage
 
-  /// From here on every sound frame counts as a batch.
-  package mutating func takeSingleFrames() { takesSingleFrames = true }
+  /// From here on every sound frame counts as a batch, or batches count again.
+  package mutating func takeSingleFrames(_ single: Bool = true) { takesSingleFrames = single }
 
   /// Looks for the next sound frame behind `stoppedAt`, at every multiple of eight. Only a header is hashed at a place
   /// that holds none.

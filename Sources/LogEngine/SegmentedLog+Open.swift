@@ -177,7 +177,8 @@ extension SegmentedLog {
     switch tail.verdict {
     case .clean: break
     case .sealed: report.outcome = .sealed
-    case .torn(let end), .suspect(let end), .damaged(_, let end):
+    case .damaged: report.outcome = .damaged
+    case .torn(let end), .suspect(let end):
       report.outcome = .torn
       report.tornFile = LogDirectory.name(of: last.number)
       report.tornBytes = tail.end.rawValue..<max(end.rawValue, tail.end.rawValue)

@@ -67,7 +67,7 @@ extension SegmentedLog {
     case segment(SegmentDescription)
     case frame(FrameDescription)
     /// Bytes that are no valid frame; what an unfinished batch leaves, too.
-    case unsound(bytes: Range<UInt64>)
+    case unsound(file: String, bytes: Range<UInt64>)
   }
 
   /// What a segment's header says. FORMAT.md, "Segment header".
@@ -124,8 +124,8 @@ extension SegmentedLog {
     public var continues: Bool
   }
 
-  /// Tells `visit` what stands in each segment, or in one, from front to back, without judging. Works on damaged logs; a
-  /// segment whose header cannot be read is passed over.
+  /// Tells `visit` what stands in each segment, or in one, from front to back, without judging. Works on damaged logs; of a
+  /// segment whose header cannot be read it says only that.
   public static func inspect(
     at path: String, segment only: SegmentNumber? = nil, _ visit: (Part) -> Bool
   ) throws(LogError) {
@@ -147,7 +147,7 @@ extension SegmentedLog {
     let file = try directory.openFile(number, .readOnly)
     let length = try onFile { () throws(FileSystemError) in try file.status().length }
     guard let header = opened.header else {
-      return visit(.unsound(bytes: 0..<min(length, UInt64(SegmentHeader.byteCount))))
+      return visit(.unsound(file: LogDirectory.name(of: number), bytes: 0..<min(length, UInt64(SegmentHeader.byteCount))))
     }
     guard visit(.segment(description(header, opened, length))) else { return false }
     var scan = SegmentScan(
@@ -177,7 +177,7 @@ extension SegmentedLog {
         end = try SegmentScan.lastNonzero(in: file, from: start, fileLength: length)
       }
       guard let end else { return true }
-      guard visit(.unsound(bytes: start.rawValue..<end.rawValue)) else { return false }
+      guard visit(.unsound(file: LogDirectory.name(of: number), bytes: start.rawValue..<end.rawValue)) else { return false }
       if scan.scanner.position == start { return true }
     }
   }

@@ -8,7 +8,7 @@ extension Command {
     summary: "writes headers and frames as they stand, for forensics",
     options: [.value("--segment", "N", "only this segment")],
     notes: """
-      Judges nothing: bytes that are no valid frame come out as {"part":"unsound","bytes":[from,to]} of the segment
+      Judges nothing: bytes that are no valid frame come out as {"part":"unsound","file":NAME,"bytes":[from,to]} of the segment
       before them. Identities and 64-bit patterns are hexadecimal.
       """
   ) { (invocation, console) throws(Failure) in
@@ -31,8 +31,9 @@ extension Command {
       switch part {
       case .segment(let segment): describe(segment, &line)
       case .frame(let frame): describe(frame, &line)
-      case .unsound(let bytes):
+      case .unsound(let file, let bytes):
         line.member("part", "unsound")
+        line.member("file", file)
         line.member("bytes", from: bytes.lowerBound, to: bytes.upperBound)
       }
     }

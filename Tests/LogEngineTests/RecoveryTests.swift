@@ -281,8 +281,22 @@ import Testing
       #expect(error.bytes?.lowerBound == UInt64(Self.frame(record)))
       #expect(error.offsets?.lowerBound == Offset(UInt64(record + 1)))
       let (log, _) = try Self.opened(damaged) { $0.access = .readOnly }
-      #expect(try TestLog.records(log) == (0..<record).map { Self.record($0) })
-      #expect(log.recovery.damage.map(\.kind) == [.frame])
+      #expect(log.recovery.outcome == .damaged)
+      #expect(
+        log.recovery.damage == [
+          Damage(
+            kind: .frame, file: Self.first,
+            bytes: UInt64(Self.frame(record))..<UInt64(Self.frame(record + 1)),
+            offsets: Offset(UInt64(record + 1))..<Offset(UInt64(record + 2)))
+        ])
+      for number in 0..<8 {
+        let offset = Offset(UInt64(number + 1))
+        if number == record {
+          #expect(throws: LogError.self) { try log.withRecord(at: offset) { _ in } }
+        } else {
+          #expect(try log.withRecord(at: offset) { TestLog.text($0) } == Self.record(number))
+        }
+      }
     }
   }
 
