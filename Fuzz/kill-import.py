@@ -105,7 +105,7 @@ def sizes(rng, heavy):
 
 def make_events(rng):
     """The lines of one cycle's input, as `export` should give them back."""
-    heavy = rng.random() < 0.25
+    heavy = rng.random() < 0.35
     count = rng.randrange(1, 4000) if heavy else rng.choice([rng.randrange(1, 900), rng.randrange(1000, 15_000), 5000])
     runs = ["run-%08x" % rng.getrandbits(32) for _ in range(max(1, count // 50))]
     lines = []

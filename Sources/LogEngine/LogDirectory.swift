@@ -138,18 +138,8 @@ struct LogDirectory: Sendable {
       let temporary = path(of: stem + ".torn" + Self.temporarySuffix)
       try removeIfPresent(temporary)
       let copy = try fileSystem.open(temporary, .createNew)
-      var buffer = ByteBuffer()
-      var place = start.rawValue
-      while place < end.rawValue {
-        buffer.truncate(to: 0)
-        let count = Int(min(UInt64(SegmentScan.chunkByteCount), end.rawValue - place))
-        let from = place
-        try buffer.fill(count) { (space) throws(FileSystemError) in try file.read(into: &space, at: from) }
-        guard buffer.count == count else {
-          throw FileSystemError(.unexpectedEnd, .read, path: file.path, position: place)
-        }
-        try copy.write(buffer.bytes, at: place - start.rawValue)
-        place += UInt64(count)
+      try file.forEachChunk(from: start, to: end) { (bytes, place) throws(FileSystemError) in
+        try copy.write(bytes, at: place.rawValue - start.rawValue)
       }
       try copy.sync()
       var attempt = 1

@@ -330,7 +330,8 @@ struct LogScan: ~Copyable {
       let lostFrom = scan.scanner.nextIndex
       guard case .found = try scan.resync() else {
         add(
-          .frame, .damaged, segment.number, start..<max(facts.floor, facts.lastNonzero ?? facts.floor).rawValue,
+          .frame, .damaged, segment.number,
+          start..<max(facts.floor, facts.lastNonzero ?? facts.floor).rawValue,
           offsets(lostFrom..<max(lostFrom, facts.nextIndex), segment.header), Self.damagedEnd)
         return
       }

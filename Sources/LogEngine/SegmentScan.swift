@@ -4,8 +4,6 @@ internal import PlatformIO
 ///
 /// Memory: one window, which grows to the largest batch in the file.
 struct SegmentScan: ~Copyable {
-  static let chunkByteCount = 1 << 20
-
   let file: any LogFile
   let header: SegmentHeader
   private(set) var fileLength: UInt64
@@ -112,7 +110,7 @@ struct SegmentScan: ~Copyable {
       windowStart = retained
     }
     let loaded = windowStart.advanced(by: UInt64(window.count))
-    let wanted = max(end.rawValue - loaded.rawValue, UInt64(Self.chunkByteCount))
+    let wanted = max(end.rawValue - loaded.rawValue, Chunk.byteCount)
     let count = Int(min(wanted, fileLength - loaded.rawValue))
     let file = file
     try onFile { () throws(FileSystemError) in
@@ -134,20 +132,14 @@ struct SegmentScan: ~Copyable {
   ) throws(LogError) -> FilePosition? {
     var found: FilePosition?
     var place = start.rawValue
-    var buffer = ByteBuffer()
-    while place < fileLength {
-      guard let data = try onFile({ () throws(FileSystemError) in try file.nextData(from: place) }),
-        data < fileLength
-      else { break }
-      place = max(place, data)
-      buffer.truncate(to: 0)
-      let count = Int(min(UInt64(chunkByteCount), fileLength - place))
-      try onFile { () throws(FileSystemError) in
-        try buffer.fill(count) { (space) throws(FileSystemError) in try file.read(into: &space, at: place) }
+    try onFile { () throws(FileSystemError) in
+      while place < fileLength, let data = try file.nextData(from: place), data < fileLength {
+        let end = min(data + Chunk.byteCount, fileLength)
+        try file.forEachChunk(from: FilePosition(data), to: FilePosition(end)) { bytes, place in
+          if let last = bytes.lastNonzeroIndex { found = place.advanced(by: UInt64(last) + 1) }
+        }
+        place = end
       }
-      guard buffer.count > 0 else { break }
-      if let last = buffer.bytes.lastNonzeroIndex { found = FilePosition(place + UInt64(last) + 1) }
-      place += UInt64(buffer.count)
     }
     return found
   }
@@ -201,20 +193,13 @@ struct SegmentScan: ~Copyable {
   }
 
   private func gapShowsTear(from start: FilePosition, to end: FilePosition) throws(LogError) -> Bool {
-    var place = start
-    var buffer = ByteBuffer()
-    while place < end {
-      buffer.truncate(to: 0)
-      let count = Int(min(UInt64(Self.chunkByteCount), end.rawValue - place.rawValue))
-      let from = place.rawValue
-      try onFile { () throws(FileSystemError) in
-        try buffer.fill(count) { (space) throws(FileSystemError) in try file.read(into: &space, at: from) }
+    var isTorn = false
+    try onFile { () throws(FileSystemError) in
+      try file.forEachChunk(from: start, to: end) { (bytes, place) throws(FileSystemError) in
+        isTorn = isTorn || TearEvidence.isTorn(bytes, at: place)
       }
-      guard buffer.count > 0 else { return true }
-      if TearEvidence.isTorn(buffer.bytes, at: place) { return true }
-      place = place.advanced(by: UInt64(buffer.count))
     }
-    return false
+    return isTorn
   }
 }
 

@@ -324,18 +324,8 @@ extension SegmentedLog {
   private static func rewrite(
     _ file: any LogFile, from start: FilePosition, to end: FilePosition
   ) throws(FileSystemError) {
-    var buffer = ByteBuffer()
-    var place = start.rawValue
-    while place < end.rawValue {
-      buffer.truncate(to: 0)
-      let count = Int(min(UInt64(SegmentScan.chunkByteCount), end.rawValue - place))
-      let from = place
-      try buffer.fill(count) { (space) throws(FileSystemError) in try file.read(into: &space, at: from) }
-      guard buffer.count == count else {
-        throw FileSystemError(.unexpectedEnd, .read, path: file.path, position: place)
-      }
-      try file.write(buffer.bytes, at: place)
-      place += UInt64(count)
+    try file.forEachChunk(from: start, to: end) { (bytes, place) throws(FileSystemError) in
+      try file.write(bytes, at: place.rawValue)
     }
   }
 
@@ -343,7 +333,7 @@ extension SegmentedLog {
     _ file: any LogFile, from start: FilePosition, to end: FilePosition
   ) throws(FileSystemError) {
     var zeros = ByteBuffer()
-    zeros.appendZeros(Int(min(UInt64(SegmentScan.chunkByteCount), end.rawValue - start.rawValue)))
+    zeros.appendZeros(Int(min(Chunk.byteCount, end.rawValue - start.rawValue)))
     var place = start.rawValue
     while place < end.rawValue {
       let count = min(zeros.count, Int(end.rawValue - place))

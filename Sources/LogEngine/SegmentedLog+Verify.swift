@@ -147,7 +147,9 @@ extension SegmentedLog {
     let file = try directory.openFile(number, .readOnly)
     let length = try onFile { () throws(FileSystemError) in try file.status().length }
     guard let header = opened.header else {
-      return visit(.unsound(file: LogDirectory.name(of: number), bytes: 0..<min(length, UInt64(SegmentHeader.byteCount))))
+      return visit(
+        .unsound(file: LogDirectory.name(of: number), bytes: 0..<min(length, UInt64(SegmentHeader.byteCount)))
+      )
     }
     guard visit(.segment(description(header, opened, length))) else { return false }
     var scan = SegmentScan(
@@ -177,7 +179,9 @@ extension SegmentedLog {
         end = try SegmentScan.lastNonzero(in: file, from: start, fileLength: length)
       }
       guard let end else { return true }
-      guard visit(.unsound(file: LogDirectory.name(of: number), bytes: start.rawValue..<end.rawValue)) else { return false }
+      guard visit(.unsound(file: LogDirectory.name(of: number), bytes: start.rawValue..<end.rawValue)) else {
+        return false
+      }
       if scan.scanner.position == start { return true }
     }
   }

@@ -1,0 +1,29 @@
+internal import PlatformIO
+
+/// How much of a file is read or written at once where much of it is.
+enum Chunk {
+  static let byteCount: UInt64 = 1 << 20
+}
+
+extension LogFile {
+  /// Reads the bytes from `start` to `end` in chunks of a bounded size and hands each on with its position. Throws
+  /// `.unexpectedEnd` if the file ends before.
+  func forEachChunk(
+    from start: FilePosition, to end: FilePosition,
+    _ body: (RawSpan, FilePosition) throws(FileSystemError) -> Void
+  ) throws(FileSystemError) {
+    var buffer = ByteBuffer()
+    var place = start
+    while place < end {
+      let from = place.rawValue
+      let count = Int(min(Chunk.byteCount, end.rawValue - from))
+      buffer.truncate(to: 0)
+      try buffer.fill(count) { (space) throws(FileSystemError) in try read(into: &space, at: from) }
+      guard buffer.count == count else {
+        throw FileSystemError(.unexpectedEnd, .read, path: path, position: from + UInt64(buffer.count))
+      }
+      try body(buffer.bytes, place)
+      place = place.advanced(by: UInt64(count))
+    }
+  }
+}
