@@ -347,7 +347,8 @@ import Testing
     #expect(error.code == .linkedSegment)
   }
 
-  @Test(.timeLimit(.minutes(1))) func `a seal that the search for sound frames passes ends the search`() throws {
+  @Test(.timeLimit(.minutes(1)))
+  func `a seal that the search for sound frames passes ends the search`() throws {
     // Three records, a sync frame, more records, a seal.
     let disk = MemoryFileSystem()
     let log = try TestLog.open(disk, segmentSize: 64 << 10)

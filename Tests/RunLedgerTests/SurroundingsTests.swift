@@ -42,12 +42,14 @@ import Testing
   @Test(arguments: ["symlink", "fifo", "directory", "device"])
   func `anything but a regular file in a segment's place is refused, at once`(kind: String) throws {
     try makeLedger()
-    try FileManager.default.moveItem(atPath: segment, toPath: directory.path + "/moved")
+    let moved = directory.path + "/moved"
+    try FileManager.default.moveItem(atPath: segment, toPath: moved)
     switch kind {
     case "symlink":
-      try FileManager.default.createSymbolicLink(atPath: segment, withDestinationPath: directory.path + "/moved")
+      try FileManager.default.createSymbolicLink(atPath: segment, withDestinationPath: moved)
     case "fifo": try #require(unsafe mkfifo(segment, 0o600) == 0)
-    case "directory": try FileManager.default.createDirectory(atPath: segment, withIntermediateDirectories: false)
+    case "directory":
+      try FileManager.default.createDirectory(atPath: segment, withIntermediateDirectories: false)
     default:
       // Needs root, as CI is; elsewhere there is nothing to test.
       guard unsafe mknod(segment, S_IFCHR | 0o600, 0x103) == 0 else { return }
@@ -64,7 +66,7 @@ import Testing
     try makeLedger()
     try FileManager.default.moveItem(atPath: path + "/LOCK", toPath: directory.path + "/moved")
     try FileManager.default.createSymbolicLink(
-      atPath: path + "/LOCK", withDestinationPath: directory.path + "/moved")
+      atPath: path + "/LOCK", withDestinationPath: moved)
     #expect(try #require(throws: LedgerError.self) { try open() }.log?.cause?.code == .notRegularFile)
   }
 
