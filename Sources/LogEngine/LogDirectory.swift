@@ -6,7 +6,15 @@ struct LogDirectory: Sendable {
   static let temporarySuffix = ".tmp"
 
   let fileSystem: any FileSystem
+  /// Absolute: a change of the working directory must not move the log.
   let path: String
+
+  init(_ path: String, in fileSystem: any FileSystem) throws(LogError) {
+    self.fileSystem = fileSystem
+    var path = try onFile { () throws(FileSystemError) in try fileSystem.absolutePath(path) }
+    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+    self.path = path
+  }
 
   func path(of name: String) -> String { path + "/" + name }
 
@@ -116,8 +124,16 @@ struct LogDirectory: Sendable {
       try fileSystem.link(temporary, as: target)
       try fileSystem.syncDirectory(path)
       try fileSystem.unlink(temporary)
-      // Under its own name, so that errors name a file that exists.
-      return (try fileSystem.open(target, .readWrite), checksum)
+      return (openUnderItsName(target) ?? file, checksum)
+    }
+  }
+
+  /// So that errors name a file that exists. It is nothing to fail for: what is published has to be written on.
+  private func openUnderItsName(_ path: String) -> (any LogFile)? {
+    do throws(FileSystemError) {
+      return try fileSystem.open(path, .readWrite)
+    } catch {
+      return nil
     }
   }
 
@@ -129,11 +145,31 @@ struct LogDirectory: Sendable {
     }
   }
 
+  private static func keptStem(of segment: SegmentNumber, from start: FilePosition) -> String {
+    "\(name(of: segment).dropLast(4))-\(start)"
+  }
+
+  /// The longest file of bytes that were kept aside from `start` on, and where they end; nil if none were.
+  func kept(
+    of segment: SegmentNumber, from start: FilePosition
+  ) throws(LogError) -> (name: String, end: FilePosition)? {
+    let prefix = Self.keptStem(of: segment, from: start) + "-"
+    return try onFile { () throws(FileSystemError) in
+      var longest: (name: String, end: FilePosition)?
+      for name in try fileSystem.entries(of: path) where name.hasPrefix(prefix) && name.hasSuffix(".torn") {
+        guard let kept = try fileSystem.status(of: path(of: name)), kept.kind == .regular else { continue }
+        let end = start.advanced(by: min(kept.length, LogLimits.segmentFileByteCount))
+        if end > longest?.end ?? start { longest = (name, end) }
+      }
+      return longest
+    }
+  }
+
   /// Copies bytes of a segment into a file of their own beside it, durably, under the first free name. Returns the name.
   func keepAside(
     _ file: any LogFile, of segment: SegmentNumber, from start: FilePosition, to end: FilePosition
   ) throws(LogError) -> String {
-    let stem = "\(Self.name(of: segment).dropLast(4))-\(start)"
+    let stem = Self.keptStem(of: segment, from: start)
     return try onFile { () throws(FileSystemError) in
       let temporary = path(of: stem + ".torn" + Self.temporarySuffix)
       try removeIfPresent(temporary)

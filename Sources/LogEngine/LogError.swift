@@ -8,7 +8,7 @@ public struct LogError: Error, Sendable, Hashable, CustomStringConvertible {
       case fileSystem, noSuchLog, notALog, alreadyExists, locked, newerFormat, wrongApplication
       case damaged, missingSegment, foreignSegment, suspectTail, linkedSegment
       case recordTooLarge, batchTooLarge, invalidOption, offsetNotKept, offsetBeyondEnd, outOfOffsets
-      case readOnly, closed, outcomeUnknown
+      case readOnly, closed, forked, outcomeUnknown, changedMeanwhile
     }
     private let kind: Kind
     /// The code's name.
@@ -54,6 +54,10 @@ public struct LogError: Error, Sendable, Hashable, CustomStringConvertible {
     public static let readOnly = Code(kind: .readOnly)
     /// The handle was closed.
     public static let closed = Code(kind: .closed)
+    /// The handle is another process's: it was opened before a fork(2).
+    public static let forked = Code(kind: .forked)
+    /// A writer reset or trimmed the log while it was being opened for reading. Open it again.
+    public static let changedMeanwhile = Code(kind: .changedMeanwhile)
     /// An earlier write or sync failed, so what the disk holds is not known until the log is opened again.
     public static let outcomeUnknown = Code(kind: .outcomeUnknown)
   }

@@ -7,9 +7,9 @@ enum Chunk {
 
 extension LogFile {
   /// Reads the bytes from `start` to `end` in chunks of a bounded size and hands each on with its position. Throws
-  /// `.unexpectedEnd` if the file ends before.
+  /// `.unexpectedEnd` if the file ends before, unless it may.
   func forEachChunk(
-    from start: FilePosition, to end: FilePosition,
+    from start: FilePosition, to end: FilePosition, mayEndBefore: Bool = false,
     _ body: (RawSpan, FilePosition) throws(FileSystemError) -> Void
   ) throws(FileSystemError) {
     var buffer = ByteBuffer()
@@ -19,10 +19,11 @@ extension LogFile {
       let count = Int(min(Chunk.byteCount, end.rawValue - from))
       buffer.truncate(to: 0)
       try buffer.fill(count) { (space) throws(FileSystemError) in try read(into: &space, at: from) }
-      guard buffer.count == count else {
+      guard buffer.count == count || mayEndBefore else {
         throw FileSystemError(.unexpectedEnd, .read, path: path, position: from + UInt64(buffer.count))
       }
       try body(buffer.bytes, place)
+      if buffer.count < count { return }
       place = place.advanced(by: UInt64(count))
     }
   }

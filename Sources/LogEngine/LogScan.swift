@@ -35,25 +35,50 @@ struct LogScan: ~Copyable {
   private(set) var listing = LogDirectory.Listing()
   /// Segments wholly below `logStart`: not part of the log any more, and never read.
   private(set) var garbage: [SegmentNumber] = []
+  /// By the newest header's word.
+  private var logStart: Offset?
+  /// Segments that do not fit together may hold an offset twice; nobody is told of it a second time.
+  private var nextToVisit = Offset.zero
 
   init(_ directory: LogDirectory, besideWriter: Bool) {
     self.directory = directory
     self.besideWriter = besideWriter
   }
 
-  /// Reads everything. `visit` gets each record once, in offset order.
+  /// Reads everything. `visit` gets each record once, in offset order. Beside a writer it throws `.changedMeanwhile` if
+  /// that removed segments in the meantime.
   mutating func run(_ visit: (Offset, RawSpan) throws(LogError) -> Void) throws(LogError) {
     listing = try directory.list()
+    try readAll(visit)
+    // What a reset or retention leaves of the listing looks like damage.
+    guard besideWriter, !findings.isEmpty, let last = listing.segments.last else { return }
+    if try directory.list().segments.filter({ $0 <= last }) != listing.segments { throw changedMeanwhile() }
+  }
+
+  private func changedMeanwhile() -> LogError {
+    LogError(
+      .changedMeanwhile, path: directory.path,
+      "a writer dropped segments while they were being read; open the log again")
+  }
+
+  /// Opens something that was listed. Beside a writer, what is gone by now was dropped.
+  private func listed<T>(_ open: () throws(LogError) -> T) throws(LogError) -> T {
+    do throws(LogError) {
+      return try open()
+    } catch {
+      throw besideWriter && error.cause?.code == .notFound ? changedMeanwhile() : error
+    }
+  }
+
+  private mutating func readAll(_ visit: (Offset, RawSpan) throws(LogError) -> Void) throws(LogError) {
     var pending = try chain(from: listing.segments)
     // The newest first popped last: `pending` is in falling order.
     while let opened = pending.popLast() {
       guard let header = opened.header else { continue }
       checkContinuity(to: opened.number, header)
       // Only one file is open at a time: a log may have more segments than a process may have descriptors.
-      let file = try directory.openFile(opened.number, .readOnly)
-      let length = try onFile { () throws(FileSystemError) in try file.status().length }
-      var scan = SegmentScan(
-        file, header: header, headerChecksum: opened.headerChecksum, fileLength: length)
+      let file = try listed { () throws(LogError) in try directory.openFile(opened.number, .readOnly) }
+      var scan = try SegmentScan(file, opened, header)
       var segment = Segment(
         number: opened.number, header: header, source: .file(file), positions: PositionTable(),
         end: SegmentHeader.dataStart, tally: SegmentTally(headerChecksum: opened.headerChecksum),
@@ -61,9 +86,7 @@ struct LogScan: ~Copyable {
       try read(&scan, into: &segment, visit, isLast: pending.isEmpty)
       if pending.isEmpty, besideWriter {
         // The writer may have rolled since the listing; then this segment is sealed by now.
-        for number in try directory.list().segments.filter({ $0 > opened.number }).reversed() {
-          pending.append(try directory.openSegment(number))
-        }
+        pending = try successors(of: opened.number)
         if !pending.isEmpty, !segment.isSealed {
           try scan.refresh()
           try read(&scan, into: &segment, visit, isLast: false)
@@ -81,6 +104,21 @@ struct LogScan: ~Copyable {
     }
   }
 
+  /// The segments that a writer has added since the listing, newest first.
+  private mutating func successors(
+    of number: SegmentNumber
+  ) throws(LogError) -> [LogDirectory.OpenedSegment] {
+    let numbers = try directory.list().segments.filter { $0 > number }
+    var added: [LogDirectory.OpenedSegment] = []
+    for number in numbers.reversed() {
+      let opened = try listed { () throws(LogError) in try directory.openSegment(number) }
+      if let header = opened.header, header.logStart != logStart { throw changedMeanwhile() }
+      added.append(opened)
+    }
+    listing.segments += numbers
+    return added
+  }
+
   // MARK: Which segments there are
 
   /// The segments that make up the log, newest first, with headers that agree.
@@ -95,7 +133,7 @@ struct LogScan: ~Copyable {
         garbage = Array(numbers[...place])
         break
       }
-      let opened = try directory.openSegment(number)
+      let opened = try listed { () throws(LogError) in try directory.openSegment(number) }
       let name = LogDirectory.name(of: number)
       for copy in opened.badCopies where opened.header != nil {
         let start = UInt64(copy * SegmentHeader.blockByteCount)
@@ -132,6 +170,7 @@ struct LogScan: ~Copyable {
       chain.append(opened)
       above = opened
     }
+    logStart = newest?.logStart
     if garbage.isEmpty, let newest, let first = above?.header, first.firstOffset != newest.logStart {
       let missing = newest.logStart < first.firstOffset ? newest.logStart..<first.firstOffset : 0..<0
       let error = LogError(
@@ -210,7 +249,7 @@ struct LogScan: ~Copyable {
   }
 
   /// The next thing in the segment, with the records of a batch entered and visited.
-  private func advance(
+  private mutating func advance(
     _ scan: inout SegmentScan, _ segment: inout Segment, _ visit: (Offset, RawSpan) throws(LogError) -> Void
   ) throws(LogError) -> SegmentScan.Event {
     let first = segment.header.firstOffset.rawValue
@@ -218,9 +257,13 @@ struct LogScan: ~Copyable {
     var positions = segment.positions
     segment.positions = PositionTable()
     defer { segment.positions = positions }
+    var next = nextToVisit
+    defer { nextToVisit = next }
     let event = try scan.next { (offset, place, body) throws(LogError) in
       positions.appendLost(upTo: Int(offset.rawValue - first))
       positions.append(place)
+      guard offset >= next else { return }
+      next = offset.next
       try visit(offset, body)
     }
     guard event != .stopped else { return event }
@@ -273,19 +316,7 @@ struct LogScan: ~Copyable {
     _ scan: inout SegmentScan, _ segment: inout Segment, _ visit: (Offset, RawSpan) throws(LogError) -> Void
   ) throws(LogError) {
     var facts = try scan.tailFacts(isSealed: segment.isSealed)
-    if besideWriter {
-      // A batch may have been on its way in. Look again until two looks agree; what a busy writer adds is "not yet".
-      for _ in 0..<Self.patience {
-        if facts.verdict == .clean || facts.verdict == .sealed { break }
-        try scan.refresh()
-        let before = segment.end
-        try read(&scan, into: &segment, visit, isLast: true)
-        let again = try scan.tailFacts(isSealed: segment.isSealed)
-        let settled = again == facts && segment.end == before
-        facts = again
-        if settled { break }
-      }
-    }
+    if besideWriter { try settle(&facts, &scan, &segment, visit) }
     tail = facts
     let number = segment.number
     let lost =
@@ -305,6 +336,26 @@ struct LogScan: ~Copyable {
         "the unsynced end looks damaged rather than interrupted; open it read-only, restore it from a copy, or accept the loss of these bytes with `acceptSuspectTail`"
       )
     }
+  }
+
+  /// Beside a writer, what stands behind the last batch may be the next one on its way in, so it is believed only once
+  /// two looks agree. While they do not, it is not yet part of the log, and no tear.
+  private mutating func settle(
+    _ facts: inout TailFacts, _ scan: inout SegmentScan, _ segment: inout Segment,
+    _ visit: (Offset, RawSpan) throws(LogError) -> Void
+  ) throws(LogError) {
+    for _ in 0..<Self.patience {
+      if facts.verdict == .clean || facts.verdict == .sealed { return }
+      try scan.refresh()
+      let before = segment.end
+      try read(&scan, into: &segment, visit, isLast: true)
+      let again = try scan.tailFacts(isSealed: segment.isSealed)
+      // A batch on its way in raises no floor above itself, so damage below one needs no such proof.
+      let isSettled = segment.end == before && (again == facts || again.end < again.floor)
+      facts = again
+      if isSettled { return }
+    }
+    facts.ignoreWhatFollows()
   }
 
   private static let patience = 8

@@ -90,6 +90,8 @@ public enum LogLimits {
   public static let batchByteCount = 1 << 30
   /// The smallest and the largest segment size.
   public static let segmentByteCount: ClosedRange<UInt64> = 16 << 10...16 << 30
+  /// No frame starts behind this, whatever a segment file's length.
+  static let segmentFileByteCount: UInt64 = 1 << 35
 }
 
 /// A frame that holds no record, ready to be written.

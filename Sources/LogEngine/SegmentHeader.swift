@@ -41,6 +41,9 @@ package struct SegmentHeader: Sendable, Hashable {
     }
   }
 
+  /// The length at which the segment is full.
+  var capacity: UInt64 { min(max(preallocated, segmentSize), LogLimits.segmentFileByteCount) }
+
   // MARK: Bytes
 
   /// The block's checksum is also where the segment's digest starts.

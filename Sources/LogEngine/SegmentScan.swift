@@ -11,11 +11,17 @@ struct SegmentScan: ~Copyable {
   private var window = ByteBuffer()
   private var windowStart = SegmentHeader.dataStart
 
-  init(_ file: any LogFile, header: SegmentHeader, headerChecksum: UInt64, fileLength: UInt64) {
+  init(_ file: any LogFile, _ segment: LogDirectory.OpenedSegment, _ header: SegmentHeader) throws(LogError) {
     self.file = file
     self.header = header
-    self.fileLength = fileLength
-    scanner = SegmentScanner(nonce: header.nonce, headerChecksum: headerChecksum, fileLength: fileLength)
+    fileLength = try Self.length(of: file)
+    scanner = SegmentScanner(
+      nonce: header.nonce, headerChecksum: segment.headerChecksum, fileLength: fileLength)
+  }
+
+  /// As far as frames may stand in it: a longer file is no writer's, and its positions would not fit the indexes.
+  private static func length(of file: any LogFile) throws(LogError) -> UInt64 {
+    min(try onFile { () throws(FileSystemError) in try file.status().length }, LogLimits.segmentFileByteCount)
   }
 
   enum Event: Equatable {
@@ -111,17 +117,22 @@ struct SegmentScan: ~Copyable {
     }
     let loaded = windowStart.advanced(by: UInt64(window.count))
     let wanted = max(end.rawValue - loaded.rawValue, Chunk.byteCount)
-    let count = Int(min(wanted, fileLength - loaded.rawValue))
+    let count = Int(min(wanted, fileLength - min(loaded.rawValue, fileLength)))
     let file = file
     try onFile { () throws(FileSystemError) in
       try window.fill(count) { (buffer) throws(FileSystemError) in
         try file.read(into: &buffer, at: loaded.rawValue)
       }
     }
-    guard windowStart.advanced(by: UInt64(window.count)) >= end else {
-      throw LogError(
-        FileSystemError(.unexpectedEnd, .read, path: file.path, position: end.rawValue))
+    if windowStart.advanced(by: UInt64(window.count)) < end {
+      // Cut since: by a writer behind its seal, which a second look finds, or by somebody who damaged it.
+      setLength(windowStart.rawValue + UInt64(window.count))
     }
+  }
+
+  private mutating func setLength(_ length: UInt64) {
+    fileLength = length
+    scanner.setFileLength(length)
   }
 
   // MARK: The end of the file
@@ -135,7 +146,8 @@ struct SegmentScan: ~Copyable {
     try onFile { () throws(FileSystemError) in
       while place < fileLength, let data = try file.nextData(from: place), data < fileLength {
         let end = min(data + Chunk.byteCount, fileLength)
-        try file.forEachChunk(from: FilePosition(data), to: FilePosition(end)) { bytes, place in
+        try file.forEachChunk(from: FilePosition(data), to: FilePosition(end), mayEndBefore: true) {
+          bytes, place in
           if let last = bytes.lastNonzeroIndex { found = place.advanced(by: UInt64(last) + 1) }
         }
         place = end
@@ -144,10 +156,9 @@ struct SegmentScan: ~Copyable {
     return found
   }
 
-  /// Forgets what was read behind `position`, which a writer may have filled since.
+  /// Forgets what was read behind `position`, which a writer may have filled or cut since.
   mutating func refresh() throws(LogError) {
-    fileLength = max(fileLength, try onFile { () throws(FileSystemError) in try file.status().length })
-    scanner.setFileLength(fileLength)
+    setLength(try Self.length(of: file))
     window.truncate(to: 0)
     windowStart = scanner.position
   }
@@ -195,7 +206,8 @@ struct SegmentScan: ~Copyable {
   private func gapShowsTear(from start: FilePosition, to end: FilePosition) throws(LogError) -> Bool {
     var isTorn = false
     try onFile { () throws(FileSystemError) in
-      try file.forEachChunk(from: start, to: end) { (bytes, place) throws(FileSystemError) in
+      try file.forEachChunk(from: start, to: end, mayEndBefore: true) {
+        (bytes, place) throws(FileSystemError) in
         isTorn = isTorn || TearEvidence.isTorn(bytes, at: place)
       }
     }

@@ -73,8 +73,8 @@ package struct SegmentScanner {
 
   package var resyncBudget: UInt64 { 4 * fileLength.rawValue + 1 << 20 }
 
-  /// The file has grown since.
-  package mutating func setFileLength(_ length: UInt64) { fileLength = max(fileLength, FilePosition(length)) }
+  /// A writer has let the file grow, or cut it behind its seal, since.
+  package mutating func setFileLength(_ length: UInt64) { fileLength = FilePosition(length) }
 
   /// From `position` on there are only zeros; nothing is looked for there.
   package mutating func endSearch(at position: FilePosition) { searchEnd = position }
@@ -180,7 +180,13 @@ package struct SegmentScanner {
       window.extracting(start..<start + FrameHeader.byteCount), at: place, nonce: nonce)
     {
     case .invalid: return .unsound
-    case .frame(let decoded): header = decoded
+    case .frame(let decoded):
+      // Each record before it took a frame. A greater index is no writer's, and would have to be believed in memory.
+      guard
+        UInt64(decoded.index) <= (place.rawValue - SegmentHeader.dataStart.rawValue)
+          / UInt64(FrameHeader.byteCount)
+      else { return .unsound }
+      header = decoded
     case .newer(let decoded, let what):
       // In order, the check alone is proof enough. Among torn bytes 32 bits meet by chance now and then, so there the
       // body must hold too.

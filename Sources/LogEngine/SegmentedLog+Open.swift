@@ -26,7 +26,7 @@ extension SegmentedLog {
         "a segment size of \(options.segmentSize) is outside \(LogLimits.segmentByteCount.lowerBound)–\(LogLimits.segmentByteCount.upperBound) bytes"
       )
     }
-    let directory = LogDirectory(fileSystem: fileSystem, path: normalized(path))
+    let directory = try LogDirectory(path, in: fileSystem)
     let isThere = try probe(directory)
     if isThere, options.creation == .mustNotExist {
       throw LogError(
@@ -47,12 +47,6 @@ extension SegmentedLog {
 
   static func noSuchLog(_ directory: LogDirectory) -> LogError {
     LogError(.noSuchLog, path: directory.path, "there is no log here; check the path, or create one")
-  }
-
-  static func normalized(_ path: String) -> String {
-    var path = path
-    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
-    return path
   }
 
   /// Is there a log? Anything else at the path is an error.
@@ -76,7 +70,9 @@ extension SegmentedLog {
         .notALog, path: directory.path,
         "the directory holds other files and no log; choose an empty or a new one")
     }
-    return false
+    // A listing taken while a reset swaps segments may show neither the old ones nor the new.
+    guard listing.hasLock else { return false }
+    return try !directory.list().segments.isEmpty
   }
 
   // MARK: Creating
@@ -247,10 +243,13 @@ extension SegmentedLog {
       writer: Writer(state: recovered.state, lock: lock, header: header), published: published)
   }
 
-  /// Removes what a crash left of unpublished files.
+  /// Removes what a crash left of unpublished files. Whatever else has such a name is not the engine's.
   private static func sweep(_ temporaries: [String], _ directory: LogDirectory) throws(LogError) {
-    for name in temporaries {
-      try onFile { () throws(FileSystemError) in try directory.removeIfPresent(directory.path(of: name)) }
+    for path in temporaries.map(directory.path(of:)) {
+      try onFile { () throws(FileSystemError) in
+        guard try directory.fileSystem.status(of: path)?.kind == .regular else { return }
+        try directory.removeIfPresent(path)
+      }
     }
   }
 
@@ -274,11 +273,24 @@ extension SegmentedLog {
       )
     }
     var tornEnd: FilePosition?
+    if !last.isSealed {
+      // Torn bytes kept aside from here on say that a recovery began and did not get to its seal. What reads as zeros may
+      // be what a failed sync left in the cache, with the torn bytes still on the disk: clear them again.
+      let kept = try directory.kept(of: last.number, from: tail.end)
+      tornEnd = kept?.end
+      report.keptAs = kept?.name
+    }
     switch tail.verdict {
     case .clean, .sealed, .damaged: break
     case .torn(let end), .suspect(let end):
-      tornEnd = end
+      tornEnd = max(end, tornEnd ?? end)
       report.keptAs = try directory.keepAside(file, of: last.number, from: tail.end, to: end)
+    }
+    if let end = tornEnd {
+      tornEnd = min(end, FilePosition(status.length))
+      report.outcome = .torn
+      report.tornFile = LogDirectory.name(of: last.number)
+      report.tornBytes = tail.end.rawValue..<min(end.rawValue, status.length)
     }
 
     // Vouch: this process has written these bytes itself, through a descriptor that saw every error, before it says that
@@ -317,7 +329,7 @@ extension SegmentedLog {
     let active = ActiveSegment(
       file: file, number: last.number, nonce: last.header.nonce, end: last.end, synced: last.end,
       quietEnd: last.endsInSyncFrame ? last.end : nil,
-      capacity: max(last.header.preallocated, last.header.segmentSize), tally: last.tally)
+      capacity: last.header.capacity, tally: last.tally)
     return Recovered(state: .active(active), source: .file(file), end: last.end)
   }
 

@@ -31,6 +31,7 @@ extension SegmentedLog {
   public func forEachRecord(
     from first: Offset, through last: Offset = .max, _ body: (Offset, RawSpan) throws(LogError) -> Bool
   ) throws(LogError) {
+    try checkOpen()
     var next = max(first, firstOffset)
     let end = min(last, latestOffset)
     while next <= end {
@@ -103,6 +104,7 @@ extension SegmentedLog {
   private func locate<T>(
     _ offset: Offset, _ found: (borrowing ReadableSegment, Int, FilePosition) -> T
   ) throws(LogError) -> T {
+    try checkProcess()
     let result: Result<T, LogError> = published.withLock { published in
       if published.isClosed { return .failure(closedError()) }
       guard offset >= published.logStart else {

@@ -26,8 +26,22 @@ extension SegmentedLog {
     at path: String, application: ApplicationTag, fileSystem: any FileSystem,
     check: (Offset, RawSpan) -> Bool
   ) throws(LogError) -> Verification {
-    let directory = LogDirectory(fileSystem: fileSystem, path: normalized(path))
+    let directory = try LogDirectory(path, in: fileSystem)
     guard try probe(directory) else { throw noSuchLog(directory) }
+    var attempts = 1
+    while true {
+      do throws(LogError) {
+        return try verify(directory, application, check)
+      } catch {
+        guard error.code == .changedMeanwhile, attempts < 5 else { throw error }
+        attempts += 1
+      }
+    }
+  }
+
+  private static func verify(
+    _ directory: LogDirectory, _ application: ApplicationTag, _ check: (Offset, RawSpan) -> Bool
+  ) throws(LogError) -> Verification {
     var scan = LogScan(directory, besideWriter: true)
     var records: UInt64 = 0
     var faulty: [Offset] = []
@@ -129,7 +143,7 @@ extension SegmentedLog {
   public static func inspect(
     at path: String, segment only: SegmentNumber? = nil, _ visit: (Part) -> Bool
   ) throws(LogError) {
-    let directory = LogDirectory(fileSystem: DiskFileSystem.shared, path: normalized(path))
+    let directory = try LogDirectory(path, in: DiskFileSystem.shared)
     guard try probe(directory) else { throw noSuchLog(directory) }
     let numbers = try directory.list().segments.filter { only == nil || $0 == only }
     guard only == nil || !numbers.isEmpty else {
@@ -152,8 +166,7 @@ extension SegmentedLog {
       )
     }
     guard visit(.segment(description(header, opened, length))) else { return false }
-    var scan = SegmentScan(
-      file, header: header, headerChecksum: opened.headerChecksum, fileLength: length)
+    var scan = try SegmentScan(file, opened, header)
     while true {
       var place = scan.scanner.position
       let event = try scan.next { _, _, _ in }

@@ -51,7 +51,8 @@ extension SegmentedLog {
   /// `.outcomeUnknown` the handle takes no more appends: close it and open the log again.
   @discardableResult
   public func append(_ batch: inout RecordBatch, durably: Bool? = nil) throws(LogError) -> Range<Offset> {
-    try writer.withLock { (writer) throws(LogError) in
+    try checkProcess()
+    return try writer.withLock { (writer) throws(LogError) in
       try append(&batch, durably ?? (syncPolicy == .always), &writer)
     }
   }
@@ -106,6 +107,7 @@ extension SegmentedLog {
 
   /// Makes every record appended so far durable.
   public func sync() throws(LogError) {
+    try checkProcess()
     try writer.withLock { (writer) throws(LogError) in try sync(&writer) }
   }
 
@@ -121,8 +123,10 @@ extension SegmentedLog {
   }
 
   /// Makes everything durable, marks the end as clean, and lets the next writer in. Closing again does nothing; any
-  /// other use afterwards throws `.closed`.
+  /// other use afterwards throws `.closed`. Throws `.outcomeUnknown` if an append or a sync did: what was not durable by
+  /// then is not promised.
   public func close() throws(LogError) {
+    try checkProcess()
     try writer.withLock { (writer) throws(LogError) in
       defer {
         writer.state = .closed
@@ -132,7 +136,12 @@ extension SegmentedLog {
           published.segments = []
         }
       }
-      guard case .active = writer.state else { return }
+      switch writer.state {
+      case .active: break
+      case .sealed, .readOnly, .closed: return
+      // What was appended before the failure, and not synced, cannot be promised any more.
+      case .poisoned(let error): throw error
+      }
       try sync(&writer)
       guard case .active(var active) = writer.state, active.quietEnd != active.end,
         active.tally.recordCount > 0
@@ -259,7 +268,7 @@ extension SegmentedLog {
     _ header: SegmentHeader, in directory: LogDirectory
   ) throws(LogError) -> (ActiveSegment, SegmentHeader) {
     var header = header
-    let capacity = max(header.preallocated, header.segmentSize)
+    let capacity = header.capacity
     let file: any LogFile
     let checksum: UInt64
     do throws(LogError) {
@@ -282,6 +291,7 @@ extension SegmentedLog {
   ///
   /// A crash leaves the old log or the empty one. Records being read meanwhile stay readable to their readers.
   public func reset() throws(LogError) {
+    try checkProcess()
     try writer.withLock { (writer) throws(LogError) in
       let last: SegmentNumber
       switch try checked(writer.state) {

@@ -17,6 +17,9 @@ public final class SegmentedLog: Sendable {
   /// What opening found and did.
   public let recovery: RecoveryReport
 
+  /// Which process this handle is of.
+  private let forkCount: UInt32
+
   /// Held through write and sync: one append at a time.
   let writer: Mutex<Writer>
   /// Held for moments: what readers see.
@@ -56,6 +59,8 @@ public final class SegmentedLog: Sendable {
     self.id = id
     self.application = application
     self.recovery = recovery
+    Platform.watchForks()
+    forkCount = Platform.forkCount
     self.writer = Mutex(writer)
     self.published = Mutex(published)
   }
@@ -88,13 +93,24 @@ public final class SegmentedLog: Sendable {
 }
 
 extension SegmentedLog {
+  /// Throws `.forked` in a child of the process that opened the log. To be called before any lock is taken, which a
+  /// thread that the child does not have may have held.
+  package func checkProcess() throws(LogError) {
+    guard forkCount != Platform.forkCount else { return }
+    throw LogError(
+      .forked, path: directory.path,
+      "the handle belongs to the process that this one was forked from; open the log here")
+  }
+
   /// Throws `.closed` after a close.
   package func checkOpen() throws(LogError) {
+    try checkProcess()
     if published.withLock({ $0.isClosed }) { throw closedError() }
   }
 
   /// Throws what an append would, were there something to write.
   package func checkWritable() throws(LogError) {
+    try checkProcess()
     try writer.withLock { (writer) throws(LogError) in _ = try checked(writer.state) }
   }
 

@@ -33,6 +33,14 @@ package struct TailFacts: Sendable, Hashable {
   /// The search for sound frames was given up.
   package var searchWasCut = false
 
+  /// Counts what stands behind `end` as not written yet.
+  mutating func ignoreWhatFollows() {
+    lastNonzero = nil
+    hasSoundFrameBehind = false
+    searchWasCut = false
+    floor = min(floor, end)
+  }
+
   package var verdict: TailVerdict {
     let tailEnd = lastNonzero ?? end
     if isSealed {

@@ -4,6 +4,10 @@ package final class DiskFileSystem: FileSystem {
 
   package init() {}
 
+  package func absolutePath(_ path: String) throws(FileSystemError) -> String {
+    path.isEmpty || path.hasPrefix("/") ? path : try Platform.workingDirectory(path) + "/" + path
+  }
+
   package func createDirectory(_ path: String) throws(FileSystemError) -> Bool {
     try Platform.makeDirectory(path)
   }

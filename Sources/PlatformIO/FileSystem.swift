@@ -11,6 +11,9 @@
 /// - `syncDirectory` returns only when every entry made or removed before it is durable.
 /// - `link` never replaces: of two links to one name exactly one succeeds.
 package protocol FileSystem: AnyObject, Sendable {
+  /// The path from the root to what `path` names now, whatever the working directory is later.
+  func absolutePath(_ path: String) throws(FileSystemError) -> String
+
   /// Makes one directory, for its owner alone (0700). `false`: something of that name is there already.
   func createDirectory(_ path: String) throws(FileSystemError) -> Bool
 
@@ -35,6 +38,11 @@ package protocol FileSystem: AnyObject, Sendable {
 
   /// Makes the directory's entries durable.
   func syncDirectory(_ path: String) throws(FileSystemError)
+}
+
+extension FileSystem {
+  /// A file system without a working directory takes paths as they are.
+  package func absolutePath(_ path: String) throws(FileSystemError) -> String { path }
 }
 
 /// An open file. It is closed when the last reference goes; what matters is durable by `sync`, so a close has nothing

@@ -5,8 +5,9 @@
 /// `@unchecked Sendable`: the base address never changes; who may write which bytes when is the owner's rule
 /// (``MemoryFile`` writes under its lock; mapped files are read-only).
 @safe package final class MemoryRegion: @unchecked Sendable {
-  /// Up to here the heap serves better: a system call and a page a piece would dominate.
-  private static let heapByteCount = 32 << 10
+  /// Below a page the heap serves better. Above it, what grows would leave the heap full of holes: an index of a million
+  /// events took 10 bytes an event more that way.
+  private static let heapByteCount = 4 << 10
 
   private let base: UnsafeMutableRawPointer
   private let isOnHeap: Bool

@@ -14,6 +14,9 @@ internal import Synchronization
 /// The last signal that asked the process to stop; 0 for none. A lock-free atomic, so a signal handler may store to it.
 private let interruptFlag = Atomic<Int32>(0)
 
+/// How often this process was forked off another.
+private let forks = Atomic<UInt32>(0)
+
 package enum Platform {
   // MARK: Errors
 
@@ -61,6 +64,13 @@ package enum Platform {
   }
 
   // MARK: Names
+
+  /// The working directory, for `path` to start from.
+  static func workingDirectory(_ path: String) throws(FileSystemError) -> String {
+    guard let name = unsafe getcwd(nil, 0) else { throw lastError(.status, path) }
+    defer { unsafe free(name) }
+    return unsafe String(cString: name)
+  }
 
   static func makeDirectory(_ path: String) throws(FileSystemError) -> Bool {
     try checkPath(path, .createDirectory)
@@ -339,6 +349,18 @@ package enum Platform {
   enum ClockID { case wall, monotonic }
 
   package static var processID: Int32 { getpid() }
+
+  /// How often this process was forked off another since ``watchForks()`` was first called. Costs one load.
+  package static var forkCount: UInt32 { forks.load(ordering: .relaxed) }
+
+  /// Lets ``forkCount`` count. What a fork copies, locks among it, is not the child's to use.
+  package static func watchForks() { _ = forkHandler }
+
+  private static let forkHandler: Int32 = {
+    let result = pthread_atfork(nil, nil) { forks.add(1, ordering: .relaxed) }
+    precondition(result == 0, "a process has memory for one more fork handler")
+    return result
+  }()
 
   /// An environment variable's value.
   package static func environment(_ name: String) -> String? {

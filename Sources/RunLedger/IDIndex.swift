@@ -13,37 +13,50 @@ struct IDIndex: ~Copyable {
   static let tagBits: UInt64 = 24
   static let offsetBits: UInt64 = 40
 
-  private var shards: [Shard]
+  /// How many ids of one tag are entered. Different ids do not get there: with a thousand million of them, two of a tag
+  /// are common and ten of one are not to be expected. One id that a log holds many times would, and each would be passed
+  /// by the next one; of those the first are enough.
+  static let tagLimit = 32
+
+  private var shards: InlineArray<256, Shard>
   private(set) var count = 0
 
   init() {
     // Staggered first capacities keep the shards from growing all at the same moment.
-    shards = (0..<1 << Self.shardBits).map { Shard(capacity: 16 + $0 / 64) }
+    shards = InlineArray { Shard(capacity: 16 + $0 / 64) }
   }
 
-  private func shard(of hash: UInt64) -> Shard { shards[Int(hash >> (64 - Self.shardBits))] }
+  private static func shard(of hash: UInt64) -> Int { Int(hash >> (64 - shardBits)) }
 
   private static func tag(of hash: UInt64) -> UInt64 {
     (hash << shardBits) >> (64 - tagBits)
   }
 
   mutating func insert(_ hash: UInt64, _ offset: Offset) {
-    shard(of: hash).insert(Self.tag(of: hash) << Self.offsetBits | offset.rawValue)
+    shards[Self.shard(of: hash)].insert(Self.tag(of: hash) << Self.offsetBits | offset.rawValue)
     count += 1
   }
 
   /// The offsets whose ids have this hash's tag: as a rule none or one.
   func candidates(_ hash: UInt64) -> [Offset] {
-    shard(of: hash).candidates(Self.tag(of: hash))
+    shards[Self.shard(of: hash)].candidates(Self.tag(of: hash))
   }
 
   /// Bytes of memory.
-  var byteCount: Int { shards.reduce(0) { $0 + $1.slots.count * 8 } }
+  var byteCount: Int {
+    var sum = 0
+    for index in shards.indices { sum += shards[index].slots.count * 8 }
+    return sum
+  }
 
   /// Checks that every slot can be found, and says how far from its home the farthest one is.
-  func longestDisplacement() -> Int { shards.reduce(0) { max($0, $1.longestDisplacement()) } }
+  func longestDisplacement() -> Int {
+    var longest = 0
+    for index in shards.indices { longest = max(longest, shards[index].longestDisplacement()) }
+    return longest
+  }
 
-  private final class Shard {
+  private struct Shard: ~Copyable {
     /// Places that a tag may scale to.
     private var capacity: Int
     private var count = 0
@@ -90,25 +103,33 @@ struct IDIndex: ~Copyable {
       return longest
     }
 
-    func insert(_ value: UInt64) {
+    mutating func insert(_ value: UInt64) {
       if (count + 1) * 100 > capacity * 85 { grow() }
       while !place(value) { grow() }
-      count += 1
     }
 
     /// False if the run of slots reaches the end of the array.
-    private func place(_ value: UInt64) -> Bool {
-      var target = home(value >> IDIndex.offsetBits)
-      while target < slots.count, slots[target] != 0, slots[target] < value { target += 1 }
+    private mutating func place(_ value: UInt64) -> Bool {
+      let tag = value >> IDIndex.offsetBits
+      var target = home(tag)
+      var ofTag = 0
+      while target < slots.count {
+        let slot = slots[target]
+        if slot == 0 || slot > value { break }
+        if slot >> IDIndex.offsetBits == tag { ofTag += 1 }
+        target += 1
+      }
+      if ofTag >= IDIndex.tagLimit { return true }
       var free = target
       while free < slots.count, slots[free] != 0 { free += 1 }
       guard free < slots.count else { return false }
       slots.shiftUp(target..<free)
       slots[target] = value
+      count += 1
       return true
     }
 
-    private func grow() {
+    private mutating func grow() {
       let old = slots.take()
       capacity += capacity / 4 + 1
       slots = WordArray(count: capacity + Self.overflow(capacity))
@@ -126,7 +147,7 @@ struct IDIndex: ~Copyable {
       }
     }
 
-    private func growAgain(_ old: borrowing WordArray) {
+    private mutating func growAgain(_ old: borrowing WordArray) {
       capacity *= 2
       slots = WordArray(count: capacity + old.count)
       var last = -1

@@ -11,7 +11,7 @@ extension Ledger {
   public func append(
     _ event: Event, onConflict: ConflictPolicy = .error
   ) throws(LedgerError) -> Receipt {
-    try extend(CollectionOfOne(event), onConflict: onConflict)[0]
+    try store(CollectionOfOne(event), onConflict)[0]
   }
 
   /// Stores events in order, all or none, and says of each what became of it.
@@ -22,6 +22,14 @@ extension Ledger {
   public func extend(
     _ events: some Collection<Event>, onConflict: ConflictPolicy = .error
   ) throws(LedgerError) -> [Receipt] {
+    // An array, because a lazy collection may make other events each time it is walked through.
+    try store(Array(events), onConflict)
+  }
+
+  private func store(
+    _ events: some Collection<Event>, _ onConflict: ConflictPolicy
+  ) throws(LedgerError) -> [Receipt] {
+    try onLog { () throws(LogError) in try log.checkProcess() }
     for (place, event) in events.enumerated() { try check(event, place) }
     return try appending.withLock { (batch) throws(LedgerError) in
       batch.removeAll()

@@ -49,6 +49,7 @@ extension Ledger {
 
   /// The last event, from whose run and turn a caller resumes; nil if the ledger is empty.
   public func lastEvent() throws(LedgerError) -> StoredEvent? {
+    try onLog { () throws(LogError) in try log.checkOpen() }
     let last = latestOffset
     guard last >= firstOffset, last > .zero else { return nil }
     return StoredEvent(offset: last, event: try event(at: last))
@@ -141,7 +142,8 @@ extension Ledger {
     return events
   }
 
-  /// Calls `body` with each event of a run, in order, borrowed for the call, until it answers false.
+  /// Calls `body` with each event of a run, in order, borrowed for the call, until it answers false. If the ledger is
+  /// reset on the way, it throws `log` with code `offsetNotKept`.
   public func forEachEvent(
     run: String, _ body: (borrowing EventView) throws(LedgerError) -> Bool
   ) throws(LedgerError) {
@@ -152,16 +154,40 @@ extension Ledger {
   package func forEachEvent(
     _ field: PostingField, _ value: String, _ body: (borrowing EventView) throws(LedgerError) -> Bool
   ) throws(LedgerError) {
+    var hasBegun = false
+    while true {
+      do throws(LedgerError) {
+        return try walk(field, value) { (view) throws(LedgerError) in
+          hasBegun = true
+          return try body(view)
+        }
+      } catch {
+        // A reset came between the lookup and the first read: look again, for what is there now.
+        guard !hasBegun, error.log?.code == .offsetNotKept else { throw error }
+      }
+    }
+  }
+
+  private func walk(
+    _ field: PostingField, _ value: String, _ body: (borrowing EventView) throws(LedgerError) -> Bool
+  ) throws(LedgerError) {
     try onLog { () throws(LogError) in try log.checkOpen() }
     let name = value.utf8Span.span.rawBytes
-    guard var cursor = index.withLock({ $0.postings.cursor(field, name) }) else { return }
+    let found = index.withLock { index in index.postings.cursor(field, name).map { ($0, index.seed) } }
+    guard let (start, seed) = found else { return }
+    var cursor = start
     let last = latestOffset
     while true {
       // Some at a time, so that nobody waits for the index while records are read.
-      let offsets = index.withLock { index in
+      let offsets: [Offset]? = index.withLock { index in
+        guard index.seed == seed else { return nil }
         var offsets: [Offset] = []
         while offsets.count < 256, let offset = index.postings.next(&cursor) { offsets.append(offset) }
         return offsets
+      }
+      guard let offsets else {
+        throw LedgerError(
+          LogError(.offsetNotKept, path: log.path, "the ledger was reset while it was being read"))
       }
       if offsets.isEmpty { return }
       for offset in offsets {
@@ -180,6 +206,7 @@ extension Ledger {
 
   /// A cursor behind the event at `offset`; behind the last one unless given.
   public func cursor(at offset: Offset? = nil) throws(LedgerError) -> Cursor {
+    try onLog { () throws(LogError) in try log.checkOpen() }
     let epoch = log.epoch
     let offset = offset ?? latestOffset
     return Cursor(ledger: id, epoch: epoch.id, offset: offset, checksum: try checksum(at: offset) ?? 0)

@@ -76,11 +76,8 @@ public final class Ledger: Sendable {
       do throws(LedgerError) {
         return try openOnce(at: path, options, fileSystem, environment)
       } catch {
-        // A writer that resets the ledger removes segments while they are being read; then the new state is there to see.
-        guard options.access == .readOnly, error.log?.code == .fileSystem,
-          error.log?.cause?.code == .notFound,
-          attempts < 5
-        else { throw error }
+        // A writer reset the ledger meanwhile; then the new state is there to see.
+        guard error.log?.code == .changedMeanwhile, attempts < 5 else { throw error }
         attempts += 1
       }
     }
@@ -212,14 +209,16 @@ public final class Ledger: Sendable {
   public func sync() throws(LedgerError) { try onLog { () throws(LogError) in try log.sync() } }
 
   /// Makes everything durable and lets the next writer in. Closing again does nothing; any other use afterwards is an
-  /// error.
+  /// error. Throws `log` with code `outcomeUnknown` if an append or a sync did.
   public func close() throws(LedgerError) {
+    try onLog { () throws(LogError) in try log.checkProcess() }
     try appending.withLock { (_) throws(LedgerError) in try onLog { () throws(LogError) in try log.close() } }
   }
 
   /// Empties the ledger and frees all ids, in one atomic step. Offsets go on, and a new epoch starts, which refuses the
   /// cursors of the old one.
   public func reset() throws(LedgerError) {
+    try onLog { () throws(LogError) in try log.checkProcess() }
     try appending.withLock { (_) throws(LedgerError) in
       try onLog { () throws(LogError) in try log.reset() }
       let seed = environment.randomUInt64()

@@ -4,7 +4,8 @@ internal import LogEngine
 struct LedgerIndex: ~Copyable {
   private(set) var ids = IDIndex()
   private(set) var postings: PostingIndex
-  private let seed: UInt64
+  /// Random, so it also tells this index from the one before a reset.
+  let seed: UInt64
 
   /// A seed that nobody who names events knows, so that nobody can make their hashes meet.
   init(seed: UInt64) {

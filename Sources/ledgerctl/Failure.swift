@@ -47,10 +47,10 @@ extension Failure {
     case .noSuchLog, .offsetNotKept, .offsetBeyondEnd: .notFound
     case .notALog: purpose == .creating ? .cannotCreate : .notFound
     case .alreadyExists: .cannotCreate
-    case .locked: .locked
+    case .locked, .changedMeanwhile: .locked
     case .invalidOption: .usage
     case .outcomeUnknown, .outOfOffsets: .inputOutput
-    case .readOnly, .closed: .bug
+    case .readOnly, .closed, .forked: .bug
     default: .badData
     }
   }

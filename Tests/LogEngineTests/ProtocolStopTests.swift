@@ -153,6 +153,7 @@ import Testing
     #expect(try #require(throws: LogError.self) { try log.sync() }.code == .outcomeUnknown)
     #expect(try TestLog.records(log) == ["one"])
     #expect(log.durableOffset == 1)
+    #expect(try #require(throws: LogError.self) { try log.close() }.code == .outcomeUnknown)
     try log.close()
     let again = try Self.reopened(base)
     #expect(try TestLog.records(again).first == "one")

@@ -66,7 +66,7 @@ import Testing
     try makeLedger()
     try FileManager.default.moveItem(atPath: path + "/LOCK", toPath: directory.path + "/moved")
     try FileManager.default.createSymbolicLink(
-      atPath: path + "/LOCK", withDestinationPath: moved)
+      atPath: path + "/LOCK", withDestinationPath: directory.path + "/moved")
     #expect(try #require(throws: LedgerError.self) { try open() }.log?.cause?.code == .notRegularFile)
   }
 

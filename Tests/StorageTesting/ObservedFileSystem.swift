@@ -29,21 +29,25 @@ package final class ObservedFileSystem: FileSystem {
 
   package typealias Observer = @Sendable (Call) -> FileSystemError.Code?
 
+  /// A closure read through a generic lock and written back is wrapped anew each time, until calling it overflows the
+  /// stack; in a structure it is not.
+  private struct Watch: Sendable { var observer: Observer }
+
   private let base: any FileSystem
-  private let observer: Locked<Observer>
+  private let watch: Locked<Watch>
 
   package init(_ base: any FileSystem, _ observer: @escaping Observer = { _ in nil }) {
     self.base = base
-    self.observer = Locked(observer)
+    watch = Locked(Watch(observer: observer))
   }
 
-  package func observe(_ observer: @escaping Observer) { self.observer.withLock { $0 = observer } }
+  package func observe(_ observer: @escaping Observer) { watch.withLock { $0.observer = observer } }
 
   fileprivate func tell(
     _ operation: FileSystemError.Operation, _ path: String, _ position: UInt64? = nil, _ count: Int? = nil
   ) throws(FileSystemError) {
     let name = String(path.split(separator: "/").last ?? "")
-    let observer = observer.withLock { $0 }
+    let observer = watch.withLock { $0.observer }
     let call = Call(operation: operation, name: name, position: position, count: count)
     if let code = observer(call) { throw FileSystemError(code, operation, path: path, position: position) }
   }

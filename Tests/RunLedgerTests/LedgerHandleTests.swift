@@ -1,0 +1,122 @@
+import LogEngine
+import PlatformIO
+import StorageTesting
+import Testing
+
+@testable import RunLedger
+
+/// What becomes of calls that meet a reset, a close, or a caller's surprises.
+@Suite struct LedgerHandleTests {
+  private func event(_ ledger: Ledger, run: String = "r") throws(LedgerError) -> Event {
+    try ledger.makeEvent(run: run, turn: 0, kind: "a.b", actor: "x", payload: "{}")
+  }
+
+  @Test(arguments: [1, 256, 257]) func `a reset while a run is being read ends the reading with an error`(
+    moment: Int
+  ) throws {
+    let ledger = try Ledger.inMemory()
+    for _ in 0..<300 { try ledger.append(event(ledger)) }
+    var seen = 0
+    let error = try #require(throws: LedgerError.self) {
+      try ledger.forEachEvent(run: "r") { (view) throws(LedgerError) in
+        seen += 1
+        #expect(view.offset.rawValue == UInt64(seen))
+        if seen == moment {
+          try ledger.reset()
+          for _ in 0..<600 { try ledger.append(event(ledger, run: "other")) }
+        }
+        return true
+      }
+    }
+    #expect(error.log?.code == .offsetNotKept)
+    #expect(seen == moment)
+    #expect(try ledger.events(run: "r").isEmpty)
+    #expect(try ledger.events(run: "other").count == 600)
+  }
+
+  @Test func `a lazy collection is walked through once`() throws {
+    let ledger = try Ledger.inMemory()
+    let events = (0..<3).lazy.map { _ in
+      do { return try event(ledger) } catch { preconditionFailure("\(error)") }
+    }
+    try ledger.extend(events)
+    for stored in try ledger.events() {
+      #expect(try ledger.event(id: stored.event.id)?.offset == stored.offset)
+      #expect(try ledger.append(stored.event).outcome == .duplicate)
+    }
+  }
+
+  @Test func `every read of a closed ledger is an error, also of an empty one`() throws {
+    for isEmpty in [true, false] {
+      let ledger = try Ledger.inMemory()
+      if !isEmpty { try ledger.append(event(ledger)) }
+      try ledger.close()
+      #expect(throws: LedgerError.self) { try ledger.tail(after: 1) }
+      #expect(throws: LedgerError.self) { try ledger.events() }
+      #expect(throws: LedgerError.self) { try ledger.events(run: "r") }
+      #expect(throws: LedgerError.self) { try ledger.event(id: "x") }
+      #expect(throws: LedgerError.self) { try ledger.lastEvent() }
+      #expect(throws: LedgerError.self) { try ledger.runs() }
+      #expect(throws: LedgerError.self) { try ledger.cursor() }
+    }
+  }
+
+  @Test(arguments: 0..<6)
+  func `a ledger opened for reading while a writer resets it is the old one or the new`(
+    moment: Int
+  ) throws {
+    let disk = MemoryFileSystem()
+    var options = LedgerOptions()
+    options.creation = .createIfMissing
+    options.segmentSize = 16 << 10
+    let ledger = try Ledger.open(
+      at: "log", options: options, fileSystem: disk, environment: SeededEnvironment(seed: 1))
+    let old = try event(ledger)
+    try ledger.append(old)
+    let count = Locked(0)
+    let resetting = ObservedFileSystem(disk) { call in
+      guard call.operation == .open || call.operation == .read else { return nil }
+      let isNow = count.withLock { count in
+        count += 1
+        return count == moment + 1
+      }
+      guard isNow else { return nil }
+      do throws(LedgerError) {
+        try ledger.reset()
+        return nil
+      } catch {
+        return .other
+      }
+    }
+    options.access = .readOnly
+    let reader = try Ledger.open(
+      at: "log", options: options, fileSystem: resetting, environment: SeededEnvironment(seed: 2))
+    #expect(reader.recovery.damage.isEmpty)
+    let isOld = reader.firstOffset == 1
+    #expect(try reader.runs() == (isOld ? ["r"] : []))
+    #expect(try reader.events(run: "r").count == (isOld ? 1 : 0))
+    #expect(try (reader.event(id: old.id) != nil) == isOld)
+  }
+
+  @Test func `one id in many records costs no more than as many ids`() throws {
+    // No writer stores an id twice; a log that was written by another program might.
+    let disk = MemoryFileSystem()
+    var options = LogOptions()
+    options.creation = .createIfMissing
+    options.syncPolicy = .never
+    options.application = ApplicationTag(id: LedgerOptions.applicationID)
+    let log = try SegmentedLog.open(
+      at: "log", options: options, fileSystem: disk, environment: SeededEnvironment(seed: 1))
+    let ledger = try Ledger.inMemory()
+    let event = try event(ledger)
+    var batch = RecordBatch()
+    for _ in 0..<40_000 { try batch.appendRecord { EventRecord.encode(event, into: &$0) } }
+    try log.append(&batch)
+    try log.close()
+    let opened = try Ledger.open(
+      at: "log", options: LedgerOptions(), fileSystem: disk, environment: SeededEnvironment(seed: 2))
+    #expect(opened.eventCount == 40_000)
+    #expect(try opened.event(id: event.id)?.offset == 1)
+    #expect(try opened.append(event).outcome == .duplicate)
+  }
+}
