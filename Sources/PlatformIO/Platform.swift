@@ -306,7 +306,7 @@ package enum Platform {
   }
 
   /// Memory that cannot be had ends the process, as it does for every other Swift allocation.
-  static func mapZeroed(_ length: Int) -> UnsafeMutableRawPointer {
+  package static func mapZeroed(_ length: Int) -> UnsafeMutableRawPointer {
     #if canImport(Darwin)
       let flags = MAP_PRIVATE | MAP_ANON
     #else
@@ -332,7 +332,7 @@ package enum Platform {
   /// Sets bytes to zero, at memset's speed in every build.
   package static func clear(_ base: UnsafeMutableRawPointer, _ length: Int) { unsafe memset(base, 0, length) }
 
-  static func unmap(_ base: UnsafeMutableRawPointer, _ length: Int) {
+  package static func unmap(_ base: UnsafeMutableRawPointer, _ length: Int) {
     let result = unsafe munmap(base, length)
     precondition(result == 0, "munmap of an owned region cannot fail")
   }

@@ -10,10 +10,23 @@ internal import PlatformIO
 
   package init(capacity: Int = 0) {
     self.capacity = max(capacity, 64)
-    unsafe base = UnsafeMutableRawPointer.allocate(byteCount: self.capacity, alignment: 16)
+    unsafe base = Self.allocate(self.capacity)
   }
 
-  deinit { unsafe base.deallocate() }
+  deinit { unsafe Self.deallocate(base, capacity) }
+
+  /// From here on memory comes from the system and goes back to it. A heap that has once freed a large block keeps the
+  /// next one for itself, which cost an opened ledger megabytes it had no use for.
+  private static let mappedByteCount = 1 << 20
+
+  private static func allocate(_ capacity: Int) -> UnsafeMutableRawPointer {
+    guard capacity < mappedByteCount else { return unsafe Platform.mapZeroed(capacity) }
+    return UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 16)
+  }
+
+  private static func deallocate(_ base: UnsafeMutableRawPointer, _ capacity: Int) {
+    if capacity < mappedByteCount { unsafe base.deallocate() } else { unsafe Platform.unmap(base, capacity) }
+  }
 
   package var bytes: RawSpan {
     @_lifetime(borrow self) get {
@@ -26,9 +39,9 @@ internal import PlatformIO
     let needed = count + additional
     guard needed > capacity else { return }
     let grown = max(needed, capacity * 2)
-    let fresh = UnsafeMutableRawPointer.allocate(byteCount: grown, alignment: 16)
+    let fresh = unsafe Self.allocate(grown)
     unsafe fresh.copyMemory(from: base, byteCount: count)
-    unsafe base.deallocate()
+    unsafe Self.deallocate(base, capacity)
     unsafe base = fresh
     capacity = grown
   }
