@@ -31,7 +31,7 @@ extension Command {
     let expected = try invocation.offset("--expect-last")
     let draft = try EventDraft(invocation)
     return try invocation.withWriter(options) { (ledger) throws(Failure) in
-      let event = try draft.event(ledger.kindRule)
+      let event = try onLedger { () throws(LedgerError) in try draft.event(of: ledger) }
       try check(expected, ledger, event.id)
       let receipt = try onLedger { () throws(LedgerError) in try ledger.append(event) }
       console.output.add(
@@ -62,10 +62,9 @@ extension Command {
 
 /// An event's fields from the command line, read before the ledger is locked.
 private struct EventDraft {
-  let id, run, kind, actor: String
+  let run, kind, actor, payload: String
   let turn: Int64
-  let payload: [UInt8]
-  let session, profile, model: String?
+  let id, session, profile, model: String?
 
   init(_ invocation: Invocation) throws(Failure) {
     run = try invocation.requiredText("--run")
@@ -75,33 +74,19 @@ private struct EventDraft {
     session = invocation.text("--session")
     profile = invocation.text("--model-profile")
     model = invocation.text("--model")
-    id = invocation.text("--id") ?? Self.randomID()
+    id = invocation.text("--id")
     let text = try invocation.requiredText("--payload")
     payload = try Self.payload(text == "-" ? try Self.standardInput() : Array(text.utf8))
   }
 
-  func event(_ rule: KindRule) throws(Failure) -> Event {
-    do throws(EventError) {
-      return try Event(
-        id: id,
-        runID: run,
-        turn: turn,
-        kind: kind,
-        actor: actor,
-        payload: payload,
-        createdAt: .now(),
-        sessionID: session,
-        modelProfile: profile,
-        modelID: model,
-        kindRule: rule
-      )
-    } catch {
-      throw Failure(.badData, error.description)
-    }
+  func event(of ledger: Ledger) throws(LedgerError) -> Event {
+    try ledger.makeEvent(
+      id: id, run: run, turn: turn, kind: kind, actor: actor, payload: payload, session: session,
+      modelProfile: profile, model: model)
   }
 
   /// The text of one JSON value, without the whitespace around it.
-  private static func payload(_ text: [UInt8]) throws(Failure) -> [UInt8] {
+  private static func payload(_ text: [UInt8]) throws(Failure) -> String {
     let start = text.firstIndex { !isWhitespace($0) } ?? text.count
     let end = (text.lastIndex { !isWhitespace($0) } ?? -1) + 1
     let front = Array(#"{"id":"-","run_id":"-","turn":0,"kind":"-","actor":"-","payload":"#.utf8)
@@ -115,7 +100,7 @@ private struct EventDraft {
     }
     // A text such as `1,"turn":2` is no value, though it makes a good line.
     guard payload.count == end - start else { throw notJSON(at: start + payload.count + 1) }
-    return payload
+    return String(decoding: payload, as: UTF8.self)
   }
 
   private static func isWhitespace(_ byte: UInt8) -> Bool { [0x20, 0x09, 0x0A, 0x0D].contains(byte) }
@@ -148,29 +133,5 @@ private struct EventDraft {
       }
     }
     return buffer.copy()
-  }
-
-  /// A UUID of version 4.
-  private static func randomID() -> String {
-    var generator = SystemRandomNumberGenerator()
-    var text = ""
-    for place in 0..<32 {
-      if [8, 12, 16, 20].contains(place) { text += "-" }
-      let digit =
-        switch place {
-        case 12: 4
-        case 16: Int.random(in: 8...11, using: &generator)
-        default: Int.random(in: 0...15, using: &generator)
-        }
-      text += String(digit, radix: 16)
-    }
-    return text
-  }
-}
-
-extension Timestamp {
-  static func now() -> Timestamp {
-    let time = SystemEnvironment().wallTime()
-    return Timestamp(seconds: time.seconds, nanoseconds: time.nanoseconds) ?? .minimum
   }
 }

@@ -52,7 +52,7 @@ struct ImportBatch {
         try Event(
           jsonLine: line,
           kindRule: ledger.kindRule,
-          defaultCreatedAt: .now(),
+          defaultCreatedAt: ledger.now(),
           maximumPayload: EventLimits.defaultPayloadBytes
         )
       )

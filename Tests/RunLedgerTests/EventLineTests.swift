@@ -1,5 +1,6 @@
 import LogEngine
 import RunLedger
+import StorageTesting
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -295,7 +296,7 @@ struct EventLineTests {
 
   @Test("Bytes that are not JSON come out as payload_base64 and return")
   func base64RoundTrip() throws {
-    var numbers = SeededNumbers(seed: 64)
+    var numbers = SeededGenerator(seed: 64)
     for count in 0..<100 {
       let payload = [0xFF] + (0..<count).map { _ in UInt8.random(in: 0...255, using: &numbers) }
       let event = try Event(
@@ -360,7 +361,7 @@ struct EventLineTests {
 
   @Test("Random events survive being written and read")
   func randomRoundTrip() throws {
-    var numbers = SeededNumbers(seed: 2_024)
+    var numbers = SeededGenerator(seed: 2_024)
     for _ in 0..<2_000 {
       let event = try EventTesting.randomEvent(using: &numbers)
       let bytes = EventTesting.line(event, offset: Bool.random(using: &numbers) ? numbers.next() : nil)
@@ -370,7 +371,7 @@ struct EventLineTests {
 
   @Test("No mutation of a line traps, and what is accepted is written so that it reads the same")
   func mutations() throws {
-    var numbers = SeededNumbers(seed: 0xF1_1B)
+    var numbers = SeededGenerator(seed: 0xF1_1B)
     let tokens = Array(#"{}[]",:\u09eE+-. ntf/=_a"#.utf8)
     var line: [UInt8] = []
     var accepted = 0

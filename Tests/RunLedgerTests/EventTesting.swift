@@ -1,22 +1,6 @@
 import LogEngine
 import RunLedger
-
-/// Numbers that look random and are the same in every run (SplitMix64).
-struct SeededNumbers: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(seed: UInt64) {
-    state = seed
-  }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var value = state
-    value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-    return value ^ (value >> 31)
-  }
-}
+import StorageTesting
 
 /// What the tests of events share.
 enum EventTesting {
@@ -92,7 +76,7 @@ enum EventTesting {
 
   // MARK: Seeded values
 
-  static func randomEvent(using numbers: inout SeededNumbers) throws(EventError) -> Event {
+  static func randomEvent(using numbers: inout SeededGenerator) throws(EventError) -> Event {
     try Event(
       id: randomText(using: &numbers, withControls: false),
       runID: randomText(using: &numbers, withControls: false),
@@ -109,7 +93,7 @@ enum EventTesting {
     )
   }
 
-  static func randomTimestamp(using numbers: inout SeededNumbers) -> Timestamp {
+  static func randomTimestamp(using numbers: inout SeededGenerator) -> Timestamp {
     let unit: UInt32 = [1, 1_000, 1_000_000, 1_000_000_000].randomElement(using: &numbers) ?? 1
     return Timestamp(
       uncheckedSeconds: Int64.random(
@@ -120,7 +104,7 @@ enum EventTesting {
     )
   }
 
-  static func randomText(using numbers: inout SeededNumbers, withControls: Bool) -> String {
+  static func randomText(using numbers: inout SeededGenerator, withControls: Bool) -> String {
     let alphabet: [Unicode.Scalar] =
       [
         "a", "Z", "7", ".", "_", "-", " ", "\"", "\\", "/", "é", "你", "😀", "\u{301}", "\u{FFFD}",
@@ -135,7 +119,7 @@ enum EventTesting {
   }
 
   /// Random JSON text, built without recursion: each step wraps or joins what is there.
-  static func randomJSON(using numbers: inout SeededNumbers) -> String {
+  static func randomJSON(using numbers: inout SeededGenerator) -> String {
     let scalars = [
       "null", "true", "false", "0", "-0", "1.0", "10e-1", "9223372036854775807", "-1E+5", "\"\"",
       "\"a\\u0041\"",

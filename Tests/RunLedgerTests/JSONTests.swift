@@ -1,5 +1,6 @@
 import LogEngine
 import RunLedger
+import StorageTesting
 import Testing
 
 @Suite("JSON text")
@@ -287,7 +288,7 @@ struct JSONTests {
 
   @Test("Random values equal themselves with other spacing, and equal values are found by equal bytes")
   func randomValues() {
-    var numbers = SeededNumbers(seed: 8_259)
+    var numbers = SeededGenerator(seed: 8_259)
     for _ in 0..<1_000 {
       let text = EventTesting.randomJSON(using: &numbers)
       #expect(isEqual(text, " \(text)\n"), "\(text)")

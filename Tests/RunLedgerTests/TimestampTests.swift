@@ -1,5 +1,6 @@
 import LogEngine
 import RunLedger
+import StorageTesting
 import Testing
 
 @Suite("Timestamps")
@@ -108,7 +109,7 @@ struct TimestampTests {
         return
       }
     }
-    var numbers = SeededNumbers(seed: 23)
+    var numbers = SeededGenerator(seed: 23)
     for _ in 0..<5_000 {
       let instant = EventTesting.randomTimestamp(using: &numbers)
       #expect(parsed(instant.description) == instant)

@@ -27,20 +27,22 @@ import Testing
     let place = try Scratch()
     let ledger = try ledger(Line.events(1...5), place)
     let start = try position(ofRecord: 2, ledger)
+    let next = try position(ofRecord: 3, ledger)
     try spoil(ledger, at: start + 40, with: [0xAA, 0x55])
     let json = try Tool.run("verify", ledger, "--json")
     #expect(json.code == 65)
-    #expect(json.output.hasPrefix(#"{"ok":false,"events":"#))
-    #expect(json.output.contains(#""damage":[{"file":"00000001.seg","bytes":[\#(start),"#))
-    #expect(json.output.contains(#"],"offsets":[3,"#))
-    #expect(json.output.hasSuffix(#"],"kind":"frame"}]}"# + "\n"))
+    // The zeros between a record and the sync frame behind it go with what stands before them.
+    let end = next - 32
+    let damage = #"{"file":"00000001.seg","bytes":[\#(start),\#(end)],"offsets":[3,4],"kind":"frame"}"#
+    #expect(json.output == #"{"ok":false,"events":4,"damage":[\#(damage)]}"# + "\n")
     #expect(json.messages == "")
     let text = try Tool.run("verify", ledger)
     #expect(text.code == 65)
-    #expect(text.lines[0].hasPrefix("00000001.seg, bytes \(start)–"))
-    #expect(text.lines[0].contains(", offsets 3–"))
-    #expect(text.lines[0].hasSuffix(": these bytes are not what was written (frame)"))
-    #expect(text.lines[1].hasPrefix("damaged: "))
+    #expect(
+      text.lines == [
+        "00000001.seg, bytes \(start)–\(end), offsets 3–3: these bytes are not what was written (frame)",
+        "damaged: 4 events can be read",
+      ])
   }
 
   @Test func readersGiveWhatCanBeReadAndWritersRefuse() throws {
@@ -55,6 +57,8 @@ import Testing
     }
     #expect(try Tool.run("export", ledger).lines.starts(with: lines[..<2]))
     #expect(try Tool.run("get", ledger, "e-2").lines == [Line.at(2, lines[1])])
+    #expect(
+      try Tool.run("tail", ledger, "--after", "3").lines == [Line.at(4, lines[3]), Line.at(5, lines[4])])
     #expect(try Tool.run("get", ledger, "e-3").code == 65)
     #expect(try Tool.run("import", ledger, input: Line.event("new")).code == 65)
     #expect(try Tool.run("dump", ledger).output.contains(#"{"part":"unsound","#))
