@@ -1,0 +1,215 @@
+import PlatformIO
+import StorageTesting
+import Testing
+
+@testable import LogEngine
+
+extension RecoveryTests {
+  @Test func `a sealed last segment gets a successor`() throws {
+    var image = try Self.twoSegments()
+    image.files[Self.second] = nil
+    let (log, disk) = try Self.opened(image)
+    #expect(log.recovery.outcome == .sealed)
+    let kept = log.latestOffset
+    try TestLog.append(log, ["next"])
+    #expect(log.latestOffset.rawValue == kept.rawValue + 1)
+    #expect(try DiskImage(of: disk).segments == [Self.first, Self.second])
+    #expect(try TestLog.records(log).last == "next")
+  }
+
+  @Test func `only zeros behind the last batch is a clean end, and appends go on there`() throws {
+    let image = try Self.killed(durable: 5)
+    let (log, disk) = try Self.opened(image)
+    #expect(log.recovery.outcome == .clean)
+    try TestLog.append(log, ["next"])
+    #expect(try DiskImage(of: disk).segments == [Self.first])
+    #expect(try TestLog.records(log) == (0..<5).map { Self.record($0) } + ["next"])
+  }
+
+  @Test func `opening for writing vouches for everything above the floor before it returns`() throws {
+    let image = try Self.killed(durable: 3, buffered: 4)
+    let recorder = CallRecorder()
+    let disk = ObservedFileSystem(try image.disk(), recorder.observer)
+    _ = try TestLog.open(disk) { $0.creation = .mustExist }
+    // The floor is what the frames behind the synced ones state: the end of the third.
+    let floor = Self.frame(3)
+    #expect(
+      recorder.mutations == [
+        "write \(Self.first) @\(floor) +\(Self.frame(7) - floor)",
+        "sync \(Self.first)",
+        "syncDirectory \(TestLog.path)",
+      ])
+  }
+
+  @Test func `a torn end is kept aside, cleared, sealed, and followed by a new segment`() throws {
+    var image = try Self.killed(durable: 5, buffered: 1)
+    // The last record's second half never reached the disk.
+    let start = Self.frame(5)
+    image.overwrite(Self.first, at: start + 80, with: [UInt8](repeating: 0, count: 200))
+    let torn = Array(try #require(image.files[Self.first])[start..<start + 80])
+    let (log, disk) = try Self.opened(image)
+    #expect(log.recovery.outcome == .torn)
+    #expect(log.recovery.tornFile == Self.first)
+    #expect(log.recovery.tornBytes == UInt64(start)..<UInt64(start + 80))
+    #expect(try TestLog.records(log) == (0..<5).map { Self.record($0) })
+    let kept = try #require(log.recovery.keptAs)
+    #expect(try DiskImage(of: disk).files[kept] == torn)
+
+    try TestLog.append(log, ["next"])
+    try log.close()
+    let after = try DiskImage(of: disk)
+    #expect(after.segments == [Self.first, Self.second])
+    #expect(after.files[Self.first]?.count == start + 96)
+    let again = try TestLog.open(disk)
+    #expect(again.recovery.outcome == .clean)
+    #expect(try TestLog.records(again) == (0..<5).map { Self.record($0) } + ["next"])
+  }
+
+  @Test func `recovery stopped after any step is taken up again`() throws {
+    var image = try Self.killed(durable: 5, buffered: 2)
+    image.overwrite(Self.first, at: Self.frame(5) + 64, with: [UInt8](repeating: 0, count: 80))
+    let expected = (0..<5).map { Self.record($0) }
+    var steps = 0
+    while true {
+      let disk = try image.disk()
+      let countdown = Locked(steps)
+      let stopping = ObservedFileSystem(disk) { call in
+        guard call.isMutation, call.name != "LOCK" else { return nil }
+        return countdown.withLock { left in
+          left -= 1
+          return left < 0 ? .io : nil
+        }
+      }
+      let finished: Bool
+      do throws(LogError) {
+        let log = try TestLog.open(stopping) { $0.creation = .mustExist }
+        try TestLog.append(log, ["next"])
+        finished = true
+      } catch {
+        finished = false
+      }
+      let log = try TestLog.open(disk, environment: SeededEnvironment(seed: 3)) { $0.creation = .mustExist }
+      let records = try TestLog.records(log)
+      #expect(records == expected || records == expected + ["next"], "stopped after \(steps) steps")
+      try TestLog.append(log, ["later"])
+      try log.close()
+      #expect(try TestLog.records(try TestLog.open(disk)) == records + ["later"])
+      if finished { break }
+      steps += 1
+    }
+    #expect(steps > 8)
+  }
+
+  @Test func `a batch without its last frame is not there`() throws {
+    let disk = MemoryFileSystem()
+    let log = try TestLog.open(disk)
+    try TestLog.append(log, ["one"])
+    try TestLog.append(log, ["two", "three", String(repeating: "four", count: 50)])
+    var image = try DiskImage(of: disk)
+    let bytes = try #require(image.files[Self.first])
+    let end = try #require(bytes.lastIndex { $0 != 0 }) + 1
+    image.overwrite(Self.first, at: end - 100, with: [UInt8](repeating: 0, count: 100))
+    let (reopened, _) = try Self.opened(image)
+    #expect(reopened.recovery.outcome == .torn)
+    #expect(try TestLog.records(reopened) == ["one"])
+  }
+
+  @Test func `damage below the floor is refused for writing, and reading still works`() throws {
+    let image = try Self.killed(durable: 8)
+    for record in 0..<7 {
+      var damaged = image
+      damaged.flip(Self.first, byte: Self.frame(record) + 40, bit: 3)
+      let error = try Self.refusal(damaged)
+      #expect(error.code == .damaged)
+      #expect(error.path.hasSuffix(Self.first))
+      #expect(error.bytes?.lowerBound == UInt64(Self.frame(record)))
+      #expect(error.offsets?.lowerBound == Offset(UInt64(record + 1)))
+      let (log, _) = try Self.opened(damaged) { $0.access = .readOnly }
+      #expect(log.recovery.outcome == .damaged)
+      #expect(
+        log.recovery.damage == [
+          Damage(
+            kind: .frame, file: Self.first,
+            bytes: UInt64(Self.frame(record))..<UInt64(Self.frame(record + 1)),
+            offsets: Offset(UInt64(record + 1))..<Offset(UInt64(record + 2)))
+        ])
+      for number in 0..<8 {
+        let offset = Offset(UInt64(number + 1))
+        if number == record {
+          #expect(throws: LogError.self) { try log.withRecord(at: offset) { _ in } }
+        } else {
+          #expect(try log.withRecord(at: offset) { TestLog.text($0) } == Self.record(number))
+        }
+      }
+    }
+  }
+
+  @Test func `damage to the last record after a clean close is damage, not a tear`() throws {
+    let disk = MemoryFileSystem()
+    let log = try TestLog.open(disk)
+    for number in 0..<3 { try TestLog.append(log, [Self.record(number)]) }
+    try log.close()
+    var image = try DiskImage(of: disk)
+    image.flip(Self.first, byte: Self.frame(2) + 50, bit: 0)
+    #expect(try Self.refusal(image).code == .damaged)
+  }
+
+  @Test func `rot among sound unsynced frames is refused, and accepted on request`() throws {
+    var image = try Self.killed(durable: 2, buffered: 5, segmentSize: 64 << 10, size: 600)
+    image.flip(Self.first, byte: Self.frame(4, size: 600) + 50, bit: 0)
+    #expect(try Self.refusal(image).code == .suspectTail)
+    let (log, _) = try Self.opened(image) { $0.acceptSuspectTail = true }
+    #expect(log.recovery.outcome == .torn)
+    #expect(try TestLog.records(log) == (0..<4).map { Self.record($0, 600) })
+  }
+
+  @Test func `sectors that never arrived among later ones that did are a tear`() throws {
+    var image = try Self.killed(durable: 2, buffered: 8, segmentSize: 64 << 10, size: 600)
+    let start = Self.frame(4, size: 600)
+    let sector = (start + 511) / 512 * 512
+    image.overwrite(Self.first, at: sector, with: [UInt8](repeating: 0, count: 512))
+    let (log, _) = try Self.opened(image)
+    #expect(log.recovery.outcome == .torn)
+    #expect(log.latestOffset >= 3)
+    #expect(try TestLog.records(log) == (0..<Int(log.latestOffset.rawValue)).map { Self.record($0, 600) })
+  }
+
+  @Test func `an unsealed segment that was cut is damage`() throws {
+    var image = try Self.killed(durable: 5)
+    image.truncate(Self.first, to: 16_000)
+    let error = try Self.refusal(image)
+    #expect(error.code == .damaged)
+    let (log, _) = try Self.opened(image) { $0.access = .readOnly }
+    #expect(log.latestOffset == 5)
+    #expect(log.recovery.damage.map(\.kind) == [.cut])
+  }
+
+  @Test func `a last segment with other hard links is not written to`() throws {
+    let disk = try Self.killed(durable: 5).disk()
+    try disk.link("log/00000001.seg", as: "log/elsewhere")
+    let error = try #require(throws: LogError.self) { try TestLog.open(disk) { $0.creation = .mustExist } }
+    #expect(error.code == .linkedSegment)
+  }
+
+  @Test(.timeLimit(.minutes(1)))
+  func `a seal that the search for sound frames passes ends the search`() throws {
+    // Three records, a sync frame, more records, a seal.
+    let disk = MemoryFileSystem()
+    let log = try TestLog.open(disk, segmentSize: 64 << 10)
+    for number in 0..<3 { try TestLog.append(log, [Self.record(number)]) }
+    try log.close()
+    let again = try TestLog.open(disk, segmentSize: 64 << 10)
+    while again.size.segments == 1 { try TestLog.append(again, [Self.record(5, 2000)]) }
+    for isLast in [true, false] {
+      var image = try DiskImage(of: disk)
+      if isLast { image.files[Self.second] = nil }
+      // The third record says that more of its batch follow, but the sync frame does.
+      image.rewriteFrame(Self.first, at: Self.frame(2)) { $0[29] = 1 }
+      #expect(try Self.refusal(image).code == .damaged)
+      let damaged = try image.disk()
+      let found = try SegmentedLog.verify(
+        at: TestLog.path, application: ApplicationTag(id: 0), fileSystem: damaged, check: { _, _ in true })
+      #expect(!found.isSound)
+    }
+  }
+}
