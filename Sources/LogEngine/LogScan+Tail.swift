@@ -13,12 +13,17 @@ extension LogScan {
       .nextOffset..<max(
         segment.nextOffset, segment.header.firstOffset.advanced(by: UInt64(facts.nextIndex)))
     switch facts.verdict {
-    case .clean, .torn, .sealed: break
-    case .damaged(.frame, _): try readPastDamage(&scan, &segment, facts, visit)
+    case .clean, .sealed: break
+    case .torn(let end): torn = (LogDirectory.name(of: number), facts.end.rawValue..<end.rawValue)
     case .damaged(let kind, let end):
-      add(
-        kind, .damaged, number, facts.end.rawValue..<max(end.rawValue, facts.end.rawValue), lost,
-        Self.damagedEnd)
+      if facts.end < facts.floor {
+        try readPastDamage(&scan, &segment, facts, visit)
+        if kind == .cut { add(.cut, .damaged, number, facts.fileLength..<end.rawValue, 0..<0, Self.cutEnd) }
+      } else {
+        add(
+          kind, .damaged, number, facts.end.rawValue..<max(end.rawValue, facts.end.rawValue), lost,
+          kind == .cut ? Self.cutEnd : Self.damagedEnd)
+      }
     case .suspect(let end):
       add(
         .tail, .suspectTail, number, facts.end.rawValue..<end.rawValue, lost,
@@ -48,6 +53,8 @@ extension LogScan {
   }
 
   private static let patience = 8
+  private static let cutEnd =
+    "the file is shorter than it was made, so records may be gone; open it read-only, restore it from a copy, or salvage"
   private static let damagedEnd =
     "durable data at the log's end is damaged, so nothing was cut; open it read-only, restore it from a copy, or salvage"
 
@@ -57,30 +64,39 @@ extension LogScan {
     _ scan: inout SegmentScan, _ segment: inout Segment, _ facts: TailFacts,
     _ visit: (Offset, RawSpan) throws(LogError) -> Void
   ) throws(LogError) {
+    let lastNonzero = max(facts.lastNonzero ?? facts.end, facts.floor)
+    var hasFound = false
     scan.takeSingleFrames()
-    while true {
+    reading: while true {
       if scan.scanner.position >= facts.floor { scan.takeSingleFrames(false) }
       switch try advance(&scan, &segment, visit) {
       case .batch, .sync: continue
-      case .seal: return
+      case .seal: break reading
       case .stopped: break
       }
-      guard scan.scanner.position < facts.floor else { return }
+      guard scan.scanner.position < facts.floor else { break }
+      hasFound = true
       let start = scan.scanner.position.rawValue
       let lostFrom = scan.scanner.nextIndex
-      guard case .found = try scan.resync() else {
+      guard case .found = try scan.resync(), scan.scanner.position <= facts.floor else {
+        // What lies across the floor may be the rest of a batch, so nothing behind counts.
         add(
-          .frame, .damaged, segment.number,
-          start..<max(facts.floor, facts.lastNonzero ?? facts.floor).rawValue,
+          .frame, .damaged, segment.number, start..<lastNonzero.rawValue,
           offsets(lostFrom..<max(lostFrom, facts.nextIndex), segment.header), Self.damagedEnd)
         return
       }
       add(
         .frame, .damaged, segment.number, start..<scan.scanner.position.rawValue,
         offsets(lostFrom..<scan.scanner.nextIndex, segment.header), Self.damagedEnd)
-      // What lies across the floor may be the rest of a batch.
-      guard scan.scanner.position <= facts.floor else { return }
       segment.positions.appendLost(upTo: Int(scan.scanner.nextIndex))
+    }
+    if !hasFound {
+      // Every frame is sound, and yet a batch that was durable has no end.
+      add(
+        .frame, .damaged, segment.number, facts.end.rawValue..<facts.floor.rawValue, 0..<0, Self.damagedEnd)
+    }
+    if scan.scanner.position < lastNonzero {
+      torn = (LogDirectory.name(of: segment.number), scan.scanner.position.rawValue..<lastNonzero.rawValue)
     }
   }
 }

@@ -32,6 +32,8 @@ struct LogScan: ~Copyable {
   private(set) var blemishes: [Damage] = []
   private(set) var segments: [Segment] = []
   var tail: TailFacts?
+  /// The unsynced end of an interrupted write.
+  var torn: (file: String, bytes: Range<UInt64>)?
   private(set) var listing = LogDirectory.Listing()
   /// Segments wholly below `logStart`: not part of the log any more, and never read.
   private(set) var garbage: [SegmentNumber] = []
@@ -130,7 +132,7 @@ struct LogScan: ~Copyable {
     var above: LogDirectory.OpenedSegment?
     for (place, number) in numbers.enumerated().reversed() {
       if let newest, let header = above?.header, header.firstOffset <= newest.logStart {
-        garbage = Array(numbers[...place])
+        garbage = try dropped(Array(numbers[...place]), newest)
         break
       }
       let opened = try listed { () throws(LogError) in try directory.openSegment(number) }
@@ -171,7 +173,7 @@ struct LogScan: ~Copyable {
       above = opened
     }
     logStart = newest?.logStart
-    if garbage.isEmpty, let newest, let first = above?.header, first.firstOffset != newest.logStart {
+    if let newest, let first = above?.header, first.firstOffset != newest.logStart {
       let missing = newest.logStart < first.firstOffset ? newest.logStart..<first.firstOffset : 0..<0
       let error = LogError(
         .missingSegment, path: directory.path, offsets: missing,
@@ -184,6 +186,33 @@ struct LogScan: ~Copyable {
           error: error))
     }
     return chain
+  }
+
+  /// The segments wholly below `logStart`, if they are this log's: before anything may be removed as garbage, it has to show
+  /// that it is. Another log's segment that got into the directory would else take the whole log with it.
+  private mutating func dropped(
+    _ numbers: [SegmentNumber], _ newest: SegmentHeader
+  ) throws(LogError) -> [SegmentNumber] {
+    var dropped: [SegmentNumber] = []
+    for number in numbers {
+      let opened: LogDirectory.OpenedSegment
+      do throws(LogError) {
+        opened = try directory.openSegment(number)
+      } catch {
+        // A writer is about to remove them.
+        if besideWriter, error.cause?.code == .notFound { continue }
+        throw error
+      }
+      guard let header = opened.header, header.number == number, header.log == newest.log else {
+        add(
+          .foreign, .foreignSegment, number, 0..<UInt64(SegmentHeader.byteCount), 0..<0,
+          "the newest segment says that the log starts behind this one, but they are not of one log; move the one that does not belong here out of the directory"
+        )
+        continue
+      }
+      dropped.append(number)
+    }
+    return dropped
   }
 
   private func unknownOffsets(below header: SegmentHeader?) -> Range<Offset> {

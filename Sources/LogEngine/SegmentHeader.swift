@@ -120,7 +120,8 @@ package struct SegmentHeader: Sendable, Hashable {
       application: ApplicationTag(
         id: block.loadUInt64(at: 184), options: block.loadUInt64(at: 192)))
     // Numbers that no writer makes, and that arithmetic must not meet.
-    guard header.firstOffset.rawValue >= 1, header.firstOffset <= Offset.max.next,
+    guard block.loadUInt32(at: 12) == UInt32(blockByteCount), header.firstOffset.rawValue >= 1,
+      header.firstOffset <= Offset.max.next,
       header.logStart <= header.firstOffset, header.number.rawValue >= 1,
       header.number.rawValue < UInt64(Int64.max), header.preallocated < UInt64(Int64.max),
       header.segmentSize < UInt64(Int64.max)

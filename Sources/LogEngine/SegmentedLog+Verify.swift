@@ -56,7 +56,7 @@ extension SegmentedLog {
     }
     var damage = scan.findings.map(\.damage) + scan.blemishes
     for offset in faulty {
-      let segment = scan.segments.last { $0.header.firstOffset <= offset }
+      let segment = scan.segments.first { $0.header.firstOffset <= offset && offset < $0.nextOffset }
       guard let segment,
         let start = segment.positions.position(at: Int(offset.rawValue - segment.header.firstOffset.rawValue))
       else { continue }
@@ -67,11 +67,7 @@ extension SegmentedLog {
           offsets: offset..<offset.next))
     }
     damage.sort { ($0.file, $0.bytes.lowerBound) < ($1.file, $1.bytes.lowerBound) }
-    var verification = Verification(records: records, damage: damage, torn: nil)
-    if let tail = scan.tail, case .torn(let end) = tail.verdict, let last = scan.segments.last {
-      verification.torn = (LogDirectory.name(of: last.number), tail.end.rawValue..<end.rawValue)
-    }
-    return verification
+    return Verification(records: records, damage: damage, torn: scan.torn)
   }
 
   // MARK: Forensics

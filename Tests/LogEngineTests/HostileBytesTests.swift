@@ -64,4 +64,72 @@ import Testing
     #expect(
       try TestLog.records(SegmentedLog.open(at: place.path + "/log", options: options)) == ["one", "two"])
   }
+
+  @Test func `another log's segment on top of a log removes nothing`() throws {
+    // Its first batch did not fit into its first segment, so its second says that a log starts at offset 1 with it.
+    let other = MemoryFileSystem()
+    let log = try TestLog.open(other, environment: SeededEnvironment(seed: 77))
+    try TestLog.append(log, [String(repeating: "x", count: 20_000)])
+    let stray = try DiskImage(of: other)
+    for damage in ["none", "headers"] {
+      var image = try RecoveryTests.killed(durable: 3)
+      image.files[RecoveryTests.second] = stray.files[RecoveryTests.second]
+      if damage == "headers" {
+        image.overwrite(RecoveryTests.first, at: 0, with: [UInt8](repeating: 0, count: 8192))
+      }
+      #expect(try RecoveryTests.refusal(image).code == .foreignSegment)
+      #expect(try verify(image).damage.map(\.kind) == [.foreign])
+    }
+  }
+
+  @Test func `a segment copied over the next number is foreign, and no record is met twice`() throws {
+    var image = try RecoveryTests.twoSegments()
+    image.files["00000003.seg"] = image.files[RecoveryTests.second]
+    #expect(try RecoveryTests.refusal(image).code == .foreignSegment)
+    #expect(try verify(image).damage.contains { $0.kind == .foreign && $0.file == "00000003.seg" })
+  }
+
+  @Test func `a durable batch without an end is damage`() throws {
+    // What a sync frame calls durable is complete; here its last record says that more follows.
+    let disk = MemoryFileSystem()
+    let log = try TestLog.open(disk)
+    try TestLog.append(log, [RecoveryTests.record(0), RecoveryTests.record(1)])
+    try log.close()
+    var image = try DiskImage(of: disk)
+    image.rewriteFrame(RecoveryTests.first, at: RecoveryTests.frame(1)) { $0[29] = 1 }
+    #expect(try RecoveryTests.refusal(image).code == .damaged)
+    #expect(try verify(image).damage.map(\.kind) == [.frame])
+  }
+
+  @Test func `a record under an offset of the next segment is no trap`() throws {
+    // A sealed segment's last sync frame made a record: its offset is the first one of the successor.
+    let disk = MemoryFileSystem()
+    let log = try TestLog.open(disk)
+    try TestLog.append(log, [RecoveryTests.record(0)])
+    try log.close()
+    let again = try TestLog.open(disk, environment: SeededEnvironment(seed: 2))
+    try TestLog.append(again, [String(repeating: "x", count: 20_000)])
+    var image = try DiskImage(of: disk)
+    image.rewriteFrame(RecoveryTests.first, at: 12288) { $0[28] = 1 }
+    let found = try SegmentedLog.verify(
+      at: TestLog.path, application: ApplicationTag(id: 0), fileSystem: try image.disk()
+    ) { _, _ in false }
+    #expect(!found.isSound)
+  }
+
+  @Test func `a header of another block length is not valid`() throws {
+    var image = try RecoveryTests.killed(durable: 1)
+    let sound = try #require(image.files[RecoveryTests.first])
+    image.rewriteHeaders(RecoveryTests.first) { $0[13] = 0x20 }
+    image.overwrite(RecoveryTests.first, at: 0, with: Array(sound[0..<4096]))
+    let found = try verify(image)
+    #expect(found.records == 1)
+    #expect(found.damage.map(\.bytes) == [4096..<8192])
+  }
+
+  private func verify(_ image: DiskImage) throws -> SegmentedLog.Verification {
+    try SegmentedLog.verify(
+      at: TestLog.path, application: ApplicationTag(id: 0), fileSystem: try image.disk(),
+      check: { _, _ in true })
+  }
 }

@@ -212,4 +212,52 @@ extension RecoveryTests {
       #expect(!found.isSound)
     }
   }
+
+  @Test func `a cut file with damage below the floor is read as far as it is sound`() throws {
+    var image = try Self.killed(durable: 10)
+    image.flip(Self.first, byte: Self.frame(3) + 40, bit: 2)
+    image.truncate(Self.first, to: Self.frame(10))
+    let found = try SegmentedLog.verify(
+      at: TestLog.path, application: ApplicationTag(id: 0), fileSystem: try image.disk(),
+      check: { _, _ in true })
+    #expect(found.records == 9)
+    #expect(found.damage.map(\.kind) == [.frame, .cut])
+    #expect(found.damage.map(\.offsets) == [4..<5, 0..<0])
+    let log = try TestLog.open(try image.disk()) { $0.access = .readOnly }
+    #expect(try log.withRecord(at: 10) { TestLog.text($0) } == Self.record(9))
+  }
+
+  @Test func `damage that spans the floor is reported with everything behind it`() throws {
+    // Ten durable records, of which the tenth says so of the nine before; then three that are not.
+    var image = try Self.killed(durable: 10, buffered: 3)
+    for record in 8...11 { image.flip(Self.first, byte: Self.frame(record) + 40, bit: 2) }
+    let found = try SegmentedLog.verify(
+      at: TestLog.path, application: ApplicationTag(id: 0), fileSystem: try image.disk(),
+      check: { _, _ in true })
+    let damage = try #require(found.damage.only)
+    #expect(damage.offsets == 9..<14)
+    #expect(damage.bytes.lowerBound == UInt64(Self.frame(8)))
+    // The last record is sound but not known to be whole, since its batch might have begun among the bad bytes.
+    #expect(
+      damage.bytes.upperBound > UInt64(Self.frame(12) + 32)
+        && damage.bytes.upperBound <= UInt64(Self.frame(13)))
+    #expect(found.records == 8)
+  }
+
+  @Test func `a torn end behind damage below the floor is told apart from it`() throws {
+    var image = try Self.killed(durable: 10, buffered: 1)
+    image.flip(Self.first, byte: Self.frame(3) + 40, bit: 2)
+    image.overwrite(Self.first, at: Self.frame(10) + 64, with: [UInt8](repeating: 0, count: 76))
+    let found = try SegmentedLog.verify(
+      at: TestLog.path, application: ApplicationTag(id: 0), fileSystem: try image.disk(),
+      check: { _, _ in true })
+    #expect(found.damage.map(\.offsets) == [4..<5])
+    #expect(found.torn?.bytes.lowerBound == UInt64(Self.frame(10)))
+    #expect(found.records == 9)
+  }
+}
+
+extension Collection {
+  /// The element, if there is exactly one.
+  fileprivate var only: Element? { count == 1 ? first : nil }
 }
