@@ -2,16 +2,20 @@ internal import PlatformIO
 
 /// The one writer's claim on a log: flock on the file LOCK, for as long as this lives. FORMAT.md, "LOCK".
 ///
-/// flock belongs to the open file, so the file is opened once, close-on-exec, and released by its close: a killed
-/// process cannot leave a lock behind.
+/// flock belongs to the open file, so the file is opened once, close-on-exec: a killed process cannot leave a lock behind.
+/// It is released by name and not by the close alone, since a child that was forked a moment ago shares the open file
+/// until it runs its own program.
 final class LogLock: Sendable {
   private static let magic: UInt64 = 0x4B43_4F4C_474C_5289
   private static let pageByteCount = 4096
 
   private let file: any LogFile
+  private let forkCount: UInt32
 
   init(_ directory: LogDirectory, _ environment: any Environment) throws(LogError) {
     let path = directory.path(of: LogDirectory.lockName)
+    Platform.watchForks()
+    forkCount = Platform.forkCount
     var attempts = 0
     while true {
       let file = try onFile { () throws(FileSystemError) in
@@ -39,6 +43,11 @@ final class LogLock: Sendable {
       }
     }
     try writeHolder(environment)
+  }
+
+  deinit {
+    // A child's copy is not the child's to release.
+    if forkCount == Platform.forkCount { file.unlock() }
   }
 
   /// Says who holds the log, for the message a second writer gets. Nothing depends on it.

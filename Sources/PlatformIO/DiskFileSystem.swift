@@ -86,4 +86,6 @@ final class DiskFile: LogFile {
   }
 
   func tryLock() throws(FileSystemError) -> Bool { try Platform.tryLock(descriptor.raw, path) }
+
+  func unlock() { Platform.unlock(descriptor.raw) }
 }

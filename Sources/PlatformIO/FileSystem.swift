@@ -78,6 +78,10 @@ package protocol LogFile: AnyObject, Sendable {
   /// Takes the exclusive lock of this open file without waiting; `false` if another open file has it. It is released when
   /// this file is closed, at the latest by the death of the process.
   func tryLock() throws(FileSystemError) -> Bool
+
+  /// Releases the lock. Closing does so only when no forked child holds the same open file any more, and one that is about
+  /// to run another program still does.
+  func unlock()
 }
 
 package enum FileOpenMode: Sendable {

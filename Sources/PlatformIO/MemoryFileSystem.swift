@@ -201,6 +201,12 @@ final class MemoryFile: LogFile {
     }
   }
 
+  func unlock() {
+    contents.state.withLock { state in
+      if state.lockHolder == ObjectIdentifier(self) { state.lockHolder = nil }
+    }
+  }
+
   private func checkedLength(
     _ position: UInt64, plus count: Int, _ operation: FileSystemError.Operation
   ) throws(FileSystemError) -> Int {

@@ -295,6 +295,10 @@ package enum Platform {
     }
   }
 
+  static func unlock(_ descriptor: Int32) {
+    while flock(descriptor, LOCK_UN) != 0, errno == EINTR {}
+  }
+
   // MARK: Memory
 
   static func mapFile(_ descriptor: Int32, _ length: Int, _ path: String) throws(FileSystemError)

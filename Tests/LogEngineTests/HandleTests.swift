@@ -87,6 +87,29 @@ import Testing
     }
   }
 
+  @Test func `closing lets the next writer in, even while a forked child holds the files`() async {
+    await #expect(processExitsWith: .success) {
+      let place = TemporaryDirectory()
+      var options = LogOptions()
+      options.creation = .createIfMissing
+      let log = try SegmentedLog.open(at: place.path + "/log", options: options)
+      typealias Fork = @convention(c) () -> Int32
+      let symbol = unsafe try #require(dlsym(nil, "fork"))
+      let fork = unsafe unsafeBitCast(symbol, to: Fork.self)
+      let child = fork()
+      if child == 0 {
+        alarm(20)
+        while true { pause() }
+      }
+      try log.close()
+      let again = Result { try SegmentedLog.open(at: place.path + "/log", options: options) }
+      kill(child, SIGKILL)
+      var status: Int32 = 0
+      unsafe waitpid(child, &status, 0)
+      #expect(throws: Never.self) { try again.get().close() }
+    }
+  }
+
   private static func isRefused(_ use: () throws(LogError) -> Void) -> Bool {
     do throws(LogError) {
       try use()
@@ -126,5 +149,86 @@ import Testing
       let again = try SegmentedLog.open(at: place.path + "/log", options: options)
       #expect(try TestLog.records(again) == ["first", "by the parent"])
     }
+  }
+
+  @Test func `a LOCK that is replaced between its opening and its locking lets nobody in`() throws {
+    let base = MemoryFileSystem()
+    try TestLog.open(base).close()
+    let holder = Locked<SegmentedLog?>(nil)
+    let disk = ObservedFileSystem(base) { call in
+      guard call.operation == .lock, holder.withLock({ $0 == nil }) else { return nil }
+      do {
+        try base.unlink(TestLog.path + "/LOCK")
+        let log = try TestLog.open(base, environment: SeededEnvironment(seed: 4))
+        holder.withLock { $0 = log }
+        return nil
+      } catch {
+        return .other
+      }
+    }
+    #expect(try #require(throws: LogError.self) { try TestLog.open(disk) }.code == .locked)
+    #expect(holder.withLock { $0 != nil })
+  }
+
+  @Test func `another application's log is refused`() throws {
+    let disk = MemoryFileSystem()
+    try TestLog.open(disk).close()
+    for access in [LogOptions.Access.readOnly, .readWrite] {
+      let error = try #require(throws: LogError.self) {
+        try TestLog.open(disk) {
+          $0.access = access
+          $0.application = ApplicationTag(id: 9)
+        }
+      }
+      #expect(error.code == .wrongApplication)
+    }
+  }
+
+  @Test func `a reader calls durable only what the log says is`() throws {
+    let image = try RecoveryTests.killed(durable: 3, buffered: 4)
+    let log = try TestLog.open(try image.disk()) { $0.access = .readOnly }
+    #expect(log.latestOffset == 7)
+    #expect(log.durableOffset == 3)
+  }
+
+  @Test func `after a reset nothing is left that is not durable`() throws {
+    let log = try TestLog.open(MemoryFileSystem()) { $0.syncPolicy = .never }
+    try TestLog.append(log, ["buffered"])
+    #expect(log.durableOffset == 0)
+    try log.reset()
+    #expect(log.durableOffset == log.latestOffset)
+  }
+
+  @Test(arguments: [true, false]) func `bytes that rot while the log is open are an error and no record`(
+    isSealed: Bool
+  ) throws {
+    let place = TemporaryDirectory()
+    let log = try SegmentedLog.open(at: place.path + "/log", options: options())
+    for number in 0..<40 { try TestLog.append(log, [RecoveryTests.record(number)]) }
+    try #require(log.size.segments == 2)
+    let name = isSealed ? RecoveryTests.first : RecoveryTests.second
+    let (offset, position): (Offset, Int) = isSealed ? (3, RecoveryTests.frame(2)) : (log.latestOffset, 0)
+    let file = try DiskFileSystem.shared.open(place.path + "/log/" + name, .readWrite)
+    let bytes = try file.allBytes()
+    // The last byte of the record's text.
+    let end =
+      isSealed ? position + 32 + RecoveryTests.record(2).utf8.count : (bytes.lastIndex { $0 != 0 } ?? 0) + 1
+    try file.write([bytes[end - 1] ^ 4].span.rawBytes, at: UInt64(end - 1))
+    #expect(try #require(throws: LogError.self) { try log.withRecord(at: offset) { _ in } }.code == .damaged)
+    let error = try #require(throws: LogError.self) { _ = try TestLog.records(log) }
+    #expect(error.code == .damaged)
+    #expect(error.offsets == offset..<offset.next)
+    #expect(try log.withRecord(at: 2) { TestLog.text($0) } == RecoveryTests.record(1))
+  }
+
+  @Test func `a frame of another record is no record`() throws {
+    let image = try RecoveryTests.killed(durable: 4)
+    let disk = try image.disk()
+    let log = try TestLog.open(disk) { $0.access = .readOnly }
+    var changed = image
+    changed.rewriteFrame(RecoveryTests.first, at: RecoveryTests.frame(2)) { $0[24] = 1 }
+    let bytes = try #require(changed.files[RecoveryTests.first])
+    try disk.open(TestLog.path + "/" + RecoveryTests.first, .readWrite).write(bytes.span.rawBytes, at: 0)
+    #expect(try #require(throws: LogError.self) { try log.withRecord(at: 3) { _ in } }.code == .damaged)
   }
 }

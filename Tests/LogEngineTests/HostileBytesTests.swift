@@ -132,4 +132,31 @@ import Testing
       at: TestLog.path, application: ApplicationTag(id: 0), fileSystem: try image.disk(),
       check: { _, _ in true })
   }
+
+  @Test func `a frame cannot speak for bytes behind itself`() throws {
+    var image = try RecoveryTests.killed(durable: 3)
+    image.rewriteFrame(RecoveryTests.first, at: RecoveryTests.frame(1)) { $0[18] = 0xFF }
+    let (log, _) = try RecoveryTests.opened(image)
+    #expect(log.recovery.outcome == .clean)
+    #expect(try TestLog.records(log).count == 3)
+  }
+
+  @Test(.timeLimit(.minutes(1))) func `a search that costs too much is given up, and the end is suspect`()
+    throws
+  {
+    var image = try RecoveryTests.killed(durable: 2, segmentSize: 64 << 10)
+    // Headers that hold, each in front of a body that reaches almost to the end of the file and does not.
+    var position = RecoveryTests.frame(2)
+    while position + 64 < 64 << 10 {
+      image.rewriteFrame(RecoveryTests.first, at: position) { header in
+        header = [UInt8](repeating: 0, count: 32)
+        let length = UInt32((64 << 10) - position - 40)
+        for byte in 0..<4 { header[4 + byte] = UInt8(truncatingIfNeeded: length >> UInt32(8 * byte)) }
+        header[8] = 1
+        header[28] = 1
+      }
+      position += 32
+    }
+    #expect(try RecoveryTests.refusal(image).code == .suspectTail)
+  }
 }

@@ -115,4 +115,29 @@ import Testing
     let again = try TestLog.open(disk.afterPowerCut(&generator), environment: SeededEnvironment(seed: 7))
     #expect(try TestLog.records(again) == acknowledged)
   }
+
+  @Test(arguments: [false, true])
+  func `what a failed sync left in the cache alone is written again before it counts`(
+    rolls: Bool
+  ) throws {
+    for seed in 1...20 as ClosedRange<UInt64> {
+      let disk = PowerCutFileSystem()
+      let log = try TestLog.open(disk) { $0.syncPolicy = .never }
+      try TestLog.append(log, ["one"])
+      try log.sync()
+      try TestLog.append(log, ["two"])
+      disk.failNextSync(of: RecoveryTests.first)
+      #expect(throws: LogError.self) {
+        if rolls { try TestLog.append(log, [String(repeating: "x", count: 20_000)]) } else { try log.sync() }
+      }
+      // The cache shows all of it, and a sync alone would say that it is durable.
+      let again = try TestLog.open(disk, environment: SeededEnvironment(seed: 2))
+      #expect(again.recovery.outcome == (rolls ? .sealed : .clean))
+      try TestLog.append(again, ["three"])
+      #expect(try TestLog.records(again) == ["one", "two", "three"])
+      var generator = SeededGenerator(seed: seed)
+      let last = try TestLog.open(disk.afterPowerCut(&generator), environment: SeededEnvironment(seed: 3))
+      #expect(try TestLog.records(last) == ["one", "two", "three"])
+    }
+  }
 }

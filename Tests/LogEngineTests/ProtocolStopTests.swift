@@ -205,4 +205,52 @@ import Testing
         "sync 00000001.seg", "write 00000001.seg @12288 +32", "sync 00000001.seg",
       ])
   }
+
+  @Test(arguments: [FileSystemError.Operation.sync, .link, .syncDirectory], ["reset", "roll"])
+  func `a publish that failed where the segment may be there stops the writer for good`(
+    operation: FileSystemError.Operation, cause: String
+  ) throws {
+    let base = MemoryFileSystem()
+    let disk = ObservedFileSystem(base)
+    let log = try TestLog.open(disk)
+    try TestLog.append(log, ["one"])
+    disk.observe { call in
+      call.operation == operation && (operation == .syncDirectory || call.name.hasPrefix("00000002"))
+        ? .io : nil
+    }
+    let first = try #require(throws: LogError.self) {
+      if cause == "reset" {
+        try log.reset()
+      } else {
+        try TestLog.append(log, [String(repeating: "x", count: 20_000)])
+      }
+    }
+    #expect(first.code == .outcomeUnknown)
+    disk.observe { _ in nil }
+    // A later append into the old segment would be gone at the next opening, if the new one is there.
+    #expect(
+      try #require(throws: LogError.self) { try TestLog.append(log, ["later"]) }.code == .outcomeUnknown)
+    #expect(try #require(throws: LogError.self) { try log.close() }.code == .outcomeUnknown)
+    let again = try Self.reopened(base)
+    try TestLog.append(again, ["after"])
+    #expect(try TestLog.records(again).last == "after")
+  }
+
+  @Test func `every segment file has a nonce of its own, after a roll, a reset and a tear`() throws {
+    var image = try RecoveryTests.twoSegments()
+    let end = try #require(image.files[RecoveryTests.second]?.lastIndex { $0 != 0 }) / 8 * 8 + 8
+    image.overwrite(RecoveryTests.second, at: end, with: [1, 2, 3])
+    let disk = try image.disk()
+    let log = try TestLog.open(disk, environment: SeededEnvironment(seed: 3))
+    try TestLog.append(log, ["in a third segment, behind a tear"])
+    var nonces = Set<[UInt8]>()
+    for (_, bytes) in try DiskImage(of: disk).files where bytes.count > 8192 {
+      nonces.insert(Array(bytes[128..<136]))
+    }
+    #expect(nonces.count == 3)
+    try log.reset()
+    let last = try #require(try DiskImage(of: disk).files["00000004.seg"])
+    nonces.insert(Array(last[128..<136]))
+    #expect(nonces.count == 4)
+  }
 }

@@ -255,6 +255,54 @@ extension RecoveryTests {
     #expect(found.torn?.bytes.lowerBound == UInt64(Self.frame(10)))
     #expect(found.records == 9)
   }
+
+  @Test func `torn bytes are durable under their name before any of them is overwritten`() throws {
+    var image = try Self.killed(durable: 2, buffered: 3, size: 600)
+    image.overwrite(Self.first, at: Self.frame(3, size: 600) + 40, with: [UInt8](repeating: 0, count: 560))
+    let recorder = CallRecorder()
+    let disk = ObservedFileSystem(try image.disk(), recorder.observer)
+    let log = try TestLog.open(disk, environment: SeededEnvironment(seed: 2))
+    try #require(log.recovery.outcome == .torn)
+    let calls = recorder.mutations
+    let kept = try #require(calls.firstIndex { $0.hasPrefix("write") && $0.contains(".torn.tmp") })
+    let synced = try #require(calls.firstIndex { $0.hasPrefix("sync ") && $0.contains(".torn.tmp") })
+    let linked = try #require(calls.firstIndex { $0.hasPrefix("link") && $0.contains("-1.torn") })
+    let listed = try #require(calls.firstIndex { $0.hasPrefix("syncDirectory") })
+    let cleared = try #require(calls.firstIndex { $0.hasPrefix("write 00000001.seg") })
+    #expect([kept, synced, linked, listed, cleared] == [kept, synced, linked, listed, cleared].sorted())
+  }
+
+  @Test(arguments: [true, false]) func `bytes behind a seal are refused and kept`(isLast: Bool) throws {
+    var image = try Self.twoSegments()
+    if isLast { image.files[Self.second] = nil }
+    image.files[Self.first, default: []] += [UInt8](repeating: 0, count: 16) + [7]
+    #expect(try Self.refusal(image).code == .damaged)
+  }
+
+  @Test func `what an opening vouched for is durable to the frames that follow`() throws {
+    let (log, disk) = try Self.opened(try Self.killed(durable: 0, buffered: 5))
+    try TestLog.append(log, ["next"], durably: false)
+    var image = try DiskImage(of: disk)
+    image.flip(Self.first, byte: Self.frame(2) + 40, bit: 3)
+    #expect(try Self.refusal(image).code == .damaged)
+  }
+
+  @Test func `a floor that is stated behind a second bad frame counts`() throws {
+    let disk = MemoryFileSystem()
+    let log = try TestLog.open(disk) { $0.syncPolicy = .never }
+    for number in 0..<6 { try TestLog.append(log, [Self.record(number)]) }
+    try log.sync()
+    try TestLog.append(log, [Self.record(6)])
+    var image = try DiskImage(of: disk)
+    for record in [2, 4] { image.flip(Self.first, byte: Self.frame(record) + 40, bit: 3) }
+    #expect(try Self.refusal(image).code == .damaged)
+  }
+
+  @Test func `a changed byte of padding is damage`() throws {
+    var image = try Self.twoSegments()
+    image.flip(Self.first, byte: Self.frame(4) - 1, bit: 0)
+    #expect(try Self.refusal(image).code == .damaged)
+  }
 }
 
 extension Collection {

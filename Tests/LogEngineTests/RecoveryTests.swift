@@ -43,6 +43,8 @@ import Testing
   static func refusal(
     _ image: DiskImage, _ change: @escaping (inout LogOptions) -> Void = { _ in }
   ) throws -> LogError {
+    var image = image
+    image.files["00000009.seg.tmp"] = [1]
     let disk = try image.disk()
     let error = try #require(throws: LogError.self) {
       try TestLog.open(disk) {

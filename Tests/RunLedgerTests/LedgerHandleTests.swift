@@ -119,4 +119,82 @@ import Testing
     #expect(try opened.event(id: event.id)?.offset == 1)
     #expect(try opened.append(event).outcome == .duplicate)
   }
+
+  @Test func `two ids that share a slot of the index are two events`() throws {
+    // The first number that an opening draws is the seed of its hashes.
+    let seed = SeededEnvironment(seed: 1).randomUInt64()
+    var seen: [UInt64: String] = [:]
+    var pair: [String] = []
+    var number = 0
+    while pair.isEmpty {
+      let id = "id-\(number)"
+      let slot = XXH3.hash64(id.utf8Span.span.rawBytes, seed: seed) >> 32
+      if let other = seen.updateValue(id, forKey: slot) { pair = [other, id] }
+      number += 1
+    }
+    var options = LedgerOptions()
+    options.creation = .createIfMissing
+    let ledger = try Ledger.open(
+      at: "log", options: options, fileSystem: MemoryFileSystem(), environment: SeededEnvironment(seed: 1))
+    for id in pair { #expect(try ledger.append(.test(id, payload: "\"\(id)\"")).outcome == .appended) }
+    for id in pair { #expect(try ledger.event(id: id)?.event.id == id) }
+    for id in pair { #expect(try ledger.append(.test(id, payload: "\"\(id)\"")).outcome == .duplicate) }
+  }
+
+  @Test func `one id with two contents in a call is a conflict`() throws {
+    let ledger = try Ledger.inMemory()
+    let error = try #require(throws: LedgerError.self) {
+      try ledger.extend([.test("p", payload: "1"), .test("p", payload: "2")])
+    }
+    #expect(error.code == .conflict)
+    #expect(try ledger.events().isEmpty)
+  }
+
+  @Test(arguments: [SyncPolicy.always, .never])
+  func `a duplicate is not acknowledged by a handle that could not store it`(policy: SyncPolicy) throws {
+    let disk = MemoryFileSystem()
+    let observed = ObservedFileSystem(disk)
+    var options = LedgerOptions()
+    options.creation = .createIfMissing
+    options.syncPolicy = policy
+    let ledger = try Ledger.open(
+      at: "log", options: options, fileSystem: observed, environment: SeededEnvironment(seed: 1))
+    try ledger.append(.test("a"))
+    observed.observe { $0.operation == .sync ? .io : nil }
+    #expect(throws: LedgerError.self) {
+      try ledger.append(.test("b"))
+      try ledger.sync()
+    }
+    observed.observe { _ in nil }
+    #expect(
+      try #require(throws: LedgerError.self) { try ledger.append(.test("a")) }.log?.code == .outcomeUnknown)
+    options.access = .readOnly
+    let reader = try Ledger.open(
+      at: "log", options: options, fileSystem: disk, environment: SeededEnvironment(seed: 2))
+    #expect(try #require(throws: LedgerError.self) { try reader.append(.test("a")) }.log?.code == .readOnly)
+  }
+
+  @Test func `a record that is no event keeps a writer out and a reader not`() throws {
+    let disk = MemoryFileSystem()
+    var options = LogOptions()
+    options.creation = .createIfMissing
+    options.application = ApplicationTag(id: LedgerOptions.applicationID)
+    let log = try SegmentedLog.open(
+      at: "log", options: options, fileSystem: disk, environment: SeededEnvironment(seed: 1))
+    var batch = RecordBatch()
+    try batch.append("no event".utf8Span.span.rawBytes)
+    try log.append(&batch)
+    try log.close()
+    let error = try #require(throws: LedgerError.self) {
+      try Ledger.open(
+        at: "log", options: LedgerOptions(), fileSystem: disk, environment: SeededEnvironment(seed: 2))
+    }
+    #expect(error.code == .corruptEvent)
+    #expect(error.offset == 1)
+    var reading = LedgerOptions()
+    reading.access = .readOnly
+    let reader = try Ledger.open(
+      at: "log", options: reading, fileSystem: disk, environment: SeededEnvironment(seed: 2))
+    #expect(try #require(throws: LedgerError.self) { try reader.events() }.code == .corruptEvent)
+  }
 }

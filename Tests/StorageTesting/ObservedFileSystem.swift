@@ -134,5 +134,10 @@ private final class ObservedFile: LogFile {
 
   func map(_ length: UInt64) throws(FileSystemError) -> MemoryRegion { try base.map(length) }
 
-  func tryLock() throws(FileSystemError) -> Bool { try base.tryLock() }
+  func tryLock() throws(FileSystemError) -> Bool {
+    try owner.tell(.lock, path)
+    return try base.tryLock()
+  }
+
+  func unlock() { base.unlock() }
 }

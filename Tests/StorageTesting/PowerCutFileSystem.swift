@@ -302,6 +302,8 @@ private final class PowerCutFile: LogFile {
   }
 
   func tryLock() throws(FileSystemError) -> Bool { true }
+
+  func unlock() {}
 }
 
 extension [UInt8] {
