@@ -27,4 +27,17 @@ extension LogFile {
       place = place.advanced(by: UInt64(count))
     }
   }
+
+  /// Overwrites the bytes from `start` to `end` with zeros.
+  func clear(from start: FilePosition, to end: FilePosition) throws(FileSystemError) {
+    guard start < end else { return }
+    var zeros = ByteBuffer()
+    zeros.appendZeros(Int(min(Chunk.byteCount, end.rawValue - start.rawValue)))
+    var place = start.rawValue
+    while place < end.rawValue {
+      let count = min(zeros.count, Int(end.rawValue - place))
+      try write(zeros.bytes.extracting(0..<count), at: place)
+      place += UInt64(count)
+    }
+  }
 }

@@ -298,7 +298,7 @@ extension SegmentedLog {
     try onFile { () throws(FileSystemError) in
       try rewrite(file, from: tail.floor, to: last.end)
       // Zeros, not a cut: a file that is shorter than it was means damage, and stays that way.
-      if let tornEnd { try clear(file, from: last.end, to: tornEnd) }
+      if let tornEnd { try file.clear(from: last.end, to: tornEnd) }
       try file.sync()
       try directory.fileSystem.syncDirectory(directory.path)
     }
@@ -338,19 +338,6 @@ extension SegmentedLog {
   ) throws(FileSystemError) {
     try file.forEachChunk(from: start, to: end) { (bytes, place) throws(FileSystemError) in
       try file.write(bytes, at: place.rawValue)
-    }
-  }
-
-  private static func clear(
-    _ file: any LogFile, from start: FilePosition, to end: FilePosition
-  ) throws(FileSystemError) {
-    var zeros = ByteBuffer()
-    zeros.appendZeros(Int(min(Chunk.byteCount, end.rawValue - start.rawValue)))
-    var place = start.rawValue
-    while place < end.rawValue {
-      let count = min(zeros.count, Int(end.rawValue - place))
-      try file.write(zeros.bytes.extracting(0..<count), at: place)
-      place += UInt64(count)
     }
   }
 }

@@ -2,12 +2,14 @@ internal import PlatformIO
 internal import Synchronization
 
 /// The writing side of a log, behind its lock.
-struct Writer {
+struct Writer: ~Copyable {
   enum State {
     case active(ActiveSegment)
     /// The last segment is sealed; the next append creates its successor.
     case sealed(number: SegmentNumber, end: FilePosition, digest: UInt64)
-    /// A write or sync failed: what the disk holds is unknown until the log is opened again.
+    /// A write failed, and bytes of it may stand behind the segment's end. They are taken back before the next append.
+    case unfinished(ActiveSegment, dirtyEnd: FilePosition)
+    /// A sync failed: what the disk holds is unknown until the log is opened again.
     case poisoned(LogError)
     case readOnly
     case closed
@@ -18,6 +20,14 @@ struct Writer {
   var lock: LogLock?
   /// The newest header, from which the next one is made.
   var header: SegmentHeader
+  /// Batches that are written at once.
+  var gathered = ByteBuffer()
+
+  init(state: State, lock: LogLock?, header: SegmentHeader) {
+    self.state = state
+    self.lock = lock
+    self.header = header
+  }
 }
 
 /// The segment that appends go to.
@@ -44,76 +54,15 @@ struct ActiveSegment {
 }
 
 extension SegmentedLog {
-  /// Appends a batch and empties it; all of its records or none are there after a crash. Returns their offsets.
-  ///
-  /// Under `.always`, or with `durably`, it returns once they are durable. Cost: one write and, if durable, one
-  /// fdatasync; a full segment adds two file syncs and a directory sync. Thread-safe; calls take turns. After
-  /// `.outcomeUnknown` the handle takes no more appends: close it and open the log again.
-  @discardableResult
-  public func append(_ batch: inout RecordBatch, durably: Bool? = nil) throws(LogError) -> Range<Offset> {
-    try checkProcess()
-    return try writer.withLock { (writer) throws(LogError) in
-      try append(&batch, durably ?? (syncPolicy == .always), &writer)
-    }
-  }
-
-  private func append(
-    _ batch: inout RecordBatch, _ durably: Bool, _ writer: inout Writer
-  ) throws(LogError) -> Range<Offset> {
-    let first = published.withLock { $0.next }
-    guard batch.count > 0 else {
-      _ = try activeSegment(&writer)
-      if durably { try sync(&writer) }
-      return first..<first
-    }
-    let next = first.advanced(by: UInt64(batch.count))
-    guard next <= Offset.max.next else {
-      throw LogError(.outOfOffsets, path: directory.path, "all offsets are used; start a new log")
-    }
-    var active = try activeSegment(&writer)
-    if !active.hasRoom(for: batch.byteCount) {
-      try seal(&active, &writer)
-      active = try createSuccessor(&writer, holding: UInt64(batch.byteCount))
-    }
-
-    var places: [FilePosition] = []
-    places.reserveCapacity(batch.count)
-    batch.seal(
-      at: active.end, nonce: active.nonce, syncedThrough: active.synced, tally: &active.tally
-    ) { places.append($0) }
-    let byteCount = UInt64(batch.byteCount)
-    let end = active.end
-    try orPoison(&writer) { () throws(FileSystemError) in try active.file.write(batch.bytes, at: end.rawValue)
-    }
-    active.end = end.advanced(by: byteCount)
-    active.quietEnd = nil
-    if durably {
-      try orPoison(&writer) { () throws(FileSystemError) in try active.file.sync() }
-      active.synced = active.end
-    }
-    writer.state = .active(active)
-    let newEnd = active.end
-    published.withLock { published in
-      let last = published.segments.count - 1
-      for place in places { published.segments[last].positions.append(place) }
-      published.segments[last].end = newEnd
-      published.segments[last].byteCount = newEnd.rawValue
-      published.next = next
-      if durably { published.durable = next }
-    }
-    batch.removeAll()
-    return first..<next
-  }
-
   /// Makes every record appended so far durable.
   public func sync() throws(LogError) {
     try checkProcess()
     try writer.withLock { (writer) throws(LogError) in try sync(&writer) }
   }
 
-  private func sync(_ writer: inout Writer) throws(LogError) {
+  func sync(_ writer: inout Writer) throws(LogError) {
     // A sealed segment was synced with its seal.
-    guard case .active(var active) = try checked(writer.state) else { return }
+    guard case .active(var active) = try usable(&writer) else { return }
     if active.synced < active.end {
       try orPoison(&writer) { () throws(FileSystemError) in try active.file.sync() }
       active.synced = active.end
@@ -138,6 +87,7 @@ extension SegmentedLog {
       }
       switch writer.state {
       case .active: break
+      case .unfinished: _ = try usable(&writer)
       case .sealed, .readOnly, .closed: return
       // What was appended before the failure, and not synced, cannot be promised any more.
       case .poisoned(let error): throw error
@@ -169,16 +119,26 @@ extension SegmentedLog {
 
   // MARK: Rolling
 
-  private func activeSegment(_ writer: inout Writer) throws(LogError) -> ActiveSegment {
-    switch try checked(writer.state) {
-    case .active(let active): active
-    default: try createSuccessor(&writer, holding: 0)
+  /// The segment to write to, with room for so many bytes: a new one if need be.
+  func activeSegment(_ writer: inout Writer, holding byteCount: Int) throws(LogError) -> ActiveSegment {
+    if case .active(var active) = try usable(&writer) {
+      if active.hasRoom(for: byteCount) { return active }
+      try seal(&active, &writer)
     }
+    return try createSuccessor(&writer, holding: UInt64(byteCount))
+  }
+
+  /// The state, once a failed write is taken back: active or sealed.
+  func usable(_ writer: inout Writer) throws(LogError) -> Writer.State {
+    if case .unfinished(let active, let dirtyEnd) = try checked(writer.state) {
+      try takeBack(active, dirtyEnd, &writer)
+    }
+    return writer.state
   }
 
   func checked(_ state: Writer.State) throws(LogError) -> Writer.State {
     switch state {
-    case .active, .sealed: return state
+    case .active, .sealed, .unfinished: return state
     case .poisoned(let error): throw error
     case .closed: throw closedError()
     case .readOnly:
@@ -195,18 +155,58 @@ extension SegmentedLog {
     let seal = Self.sealFrame(
       tally, firstOffset: first, at: end, nonce: active.nonce, syncedThrough: active.synced)
     let sealedEnd = end.advanced(by: Seal.frameByteCount)
-    try orPoison(&writer) { () throws(FileSystemError) in
+    do throws(FileSystemError) {
       try file.write(seal.bytes.span.rawBytes, at: end.rawValue)
-      try file.sync()
-      try file.setLength(sealedEnd.rawValue)
+    } catch {
+      writer.state = .unfinished(active, dirtyEnd: sealedEnd)
+      throw LogError(error)
     }
+    try orPoison(&writer) { () throws(FileSystemError) in try file.sync() }
     writer.state = .sealed(number: active.number, end: sealedEnd, digest: tally.digest)
+    // Zeros behind a seal mean nothing, so it is only space that a failure leaves.
+    do throws(FileSystemError) { try file.setLength(sealedEnd.rawValue) } catch {}
     let source = try SegmentSource.sealed(file, length: sealedEnd.rawValue)
     published.withLock { published in
       let last = published.segments.count - 1
       published.segments[last].source = source
       published.segments[last].byteCount = sealedEnd.rawValue
       published.durable = published.next
+    }
+  }
+
+  /// Takes back what a failed write left: clears it, and goes on in a new segment, since no place may get two contents
+  /// under one nonce. What fails here for want of room is tried again by the next append; a failed sync is final.
+  private func takeBack(
+    _ active: ActiveSegment, _ dirtyEnd: FilePosition, _ writer: inout Writer
+  ) throws(LogError) {
+    let file = active.file
+    do throws(LogError) {
+      try onFile { () throws(FileSystemError) in
+        let length = try file.status().length
+        try file.clear(from: active.end, to: min(dirtyEnd, FilePosition(length)))
+      }
+      try orPoison(&writer) { () throws(FileSystemError) in try file.sync() }
+      var active = active
+      try seal(&active, &writer)
+    } catch {
+      guard error.code != .outcomeUnknown else { throw error }
+      throw LogError(
+        .outcomeUnknown, path: directory.path,
+        "a write failed and could not be taken back yet, so whether its records are stored is unknown; append again, or open the log again",
+        cause: error.cause)
+    }
+  }
+
+  /// Says that a write failed, once it has been taken back; or, as long as it could not be, that nobody knows.
+  func failedWrite(
+    _ error: FileSystemError, _ active: ActiveSegment, through dirtyEnd: FilePosition, _ writer: inout Writer
+  ) -> LogError {
+    writer.state = .unfinished(active, dirtyEnd: dirtyEnd)
+    do throws(LogError) {
+      _ = try usable(&writer)
+      return LogError(error)
+    } catch {
+      return error
     }
   }
 
@@ -290,11 +290,14 @@ extension SegmentedLog {
   /// Empties the log in one atomic step. Offsets go on; a new epoch starts, so cursors of the old one are refused.
   ///
   /// A crash leaves the old log or the empty one. Records being read meanwhile stay readable to their readers.
-  public func reset() throws(LogError) {
+  public func reset() throws(LogError) { try reset {} }
+
+  /// Calls `onSwitch` in one step with the switch: every append takes effect before both, or after both.
+  package func reset(_ onSwitch: () -> Void) throws(LogError) {
     try checkProcess()
     try writer.withLock { (writer) throws(LogError) in
       let last: SegmentNumber
-      switch try checked(writer.state) {
+      switch try usable(&writer) {
       case .active(let active): last = active.number
       case .sealed(let number, _, _): last = number
       default: return
@@ -321,6 +324,7 @@ extension SegmentedLog {
         published.epoch = header.epoch
         return dropped
       }
+      onSwitch()
       // The switch is done. What fails from here on is only space, and the next opening for writing tries again.
       for number in dropped {
         do throws(FileSystemError) {
@@ -334,7 +338,7 @@ extension SegmentedLog {
   // MARK: Failure
 
   /// A failed write or sync leaves bytes nobody can vouch for, so the writer stops for good.
-  private func orPoison<T>(
+  func orPoison<T>(
     _ writer: inout Writer, _ body: () throws(FileSystemError) -> T
   ) throws(LogError) -> T {
     do throws(FileSystemError) {

@@ -20,8 +20,12 @@ public final class SegmentedLog: Sendable {
   /// Which process this handle is of.
   private let forkCount: UInt32
 
-  /// Held through write and sync: one append at a time.
+  /// Held for moments: appends on their way.
+  let commits = Mutex(CommitQueue<PendingAppend>())
+  /// Held through write and sync, by whoever leads.
   let writer: Mutex<Writer>
+  /// Leads where a task would have to.
+  let worker = Worker()
   /// Held for moments: what readers see.
   let published: Mutex<Published>
 

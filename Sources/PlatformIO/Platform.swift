@@ -372,6 +372,38 @@ package enum Platform {
     return unsafe String(cString: value)
   }
 
+  /// Runs `body` on a thread of its own, which ends with it. `false` if the system gives no more threads.
+  static func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
+    final class Start {
+      let body: @Sendable () -> Void
+      init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    }
+    let start = unsafe Unmanaged.passRetained(Start(body))
+    #if canImport(Darwin)
+      var thread: pthread_t?
+      let result = unsafe pthread_create(
+        &thread, nil,
+        { context in
+          unsafe Unmanaged<Start>.fromOpaque(context).takeRetainedValue().body()
+          return nil
+        }, start.toOpaque())
+      if let thread, result == 0 { unsafe pthread_detach(thread) }
+    #else
+      var thread = pthread_t()
+      let result = unsafe pthread_create(
+        &thread, nil,
+        { context in
+          if let context = unsafe context {
+            unsafe Unmanaged<Start>.fromOpaque(context).takeRetainedValue().body()
+          }
+          return nil
+        }, start.toOpaque())
+      if result == 0 { pthread_detach(thread) }
+    #endif
+    if result != 0 { unsafe start.release() }
+    return result == 0
+  }
+
   // MARK: Streams and signals, for the command line
 
   static func readSome(_ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer, _ path: String)
@@ -444,4 +476,80 @@ package enum Platform {
   }
 
   package static func exitProcess(_ code: Int32) -> Never { exit(code) }
+}
+
+/// A value that threads wait for: a mutex with a condition, which the standard library does not have.
+///
+/// `@unchecked Sendable`: the value is touched only between lock and unlock.
+@safe package final class Monitor<Value: ~Copyable>: @unchecked Sendable {
+  private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+  private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+  private var value: Value
+
+  package init(_ value: consuming sending Value) {
+    self.value = value
+    unsafe mutex.initialize(to: pthread_mutex_t())
+    unsafe condition.initialize(to: pthread_cond_t())
+    var attributes = pthread_condattr_t()
+    unsafe pthread_condattr_init(&attributes)
+    #if !canImport(Darwin)
+      unsafe pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+    #endif
+    let results = unsafe (pthread_mutex_init(mutex, nil), pthread_cond_init(condition, &attributes))
+    unsafe pthread_condattr_destroy(&attributes)
+    precondition(results == (0, 0), "the system gave no mutex")
+  }
+
+  deinit {
+    unsafe pthread_cond_destroy(condition)
+    unsafe pthread_mutex_destroy(mutex)
+    unsafe condition.deallocate()
+    unsafe mutex.deallocate()
+  }
+
+  /// Changes the value and lets everybody who waits look at it again.
+  package func update<R: ~Copyable>(_ body: (inout Value) -> R) -> R {
+    unsafe pthread_mutex_lock(mutex)
+    let result = body(&value)
+    unsafe pthread_cond_broadcast(condition)
+    unsafe pthread_mutex_unlock(mutex)
+    return result
+  }
+
+  /// Waits until `body` answers something, and takes that.
+  package func wait<R: ~Copyable>(_ body: (inout Value) -> R?) -> R {
+    unsafe pthread_mutex_lock(mutex)
+    while true {
+      if let result = body(&value) {
+        unsafe pthread_mutex_unlock(mutex)
+        return result
+      }
+      unsafe pthread_cond_wait(condition, mutex)
+    }
+  }
+
+  /// As ``wait(_:)``, but nil once the monotonic clock has passed `deadline`, in nanoseconds.
+  package func wait<R: ~Copyable>(until deadline: UInt64, _ body: (inout Value) -> R?) -> R? {
+    unsafe pthread_mutex_lock(mutex)
+    while true {
+      if let result = body(&value) {
+        unsafe pthread_mutex_unlock(mutex)
+        return result
+      }
+      let now = Platform.clock(.monotonic)
+      let passed = UInt64(now.seconds) * 1_000_000_000 + UInt64(now.nanoseconds)
+      guard passed < deadline else {
+        unsafe pthread_mutex_unlock(mutex)
+        return nil
+      }
+      #if canImport(Darwin)
+        var rest = timespec(
+          tv_sec: Int((deadline - passed) / 1_000_000_000), tv_nsec: Int((deadline - passed) % 1_000_000_000))
+        unsafe pthread_cond_timedwait_relative_np(condition, mutex, &rest)
+      #else
+        var end = timespec(tv_sec: Int(deadline / 1_000_000_000), tv_nsec: Int(deadline % 1_000_000_000))
+        unsafe pthread_cond_timedwait(condition, mutex, &end)
+      #endif
+    }
+  }
 }

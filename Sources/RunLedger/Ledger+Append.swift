@@ -1,23 +1,39 @@
 internal import LogEngine
 internal import Synchronization
 
+/// What is between a call's decision and its outcome.
+struct Deciding: ~Copyable {
+  /// Hashes of the ids of events that were found new and are not in the index yet.
+  var onTheirWay: Set<UInt64> = []
+  /// A batch's memory, to be used again.
+  private var spare: RecordBatch?
+
+  mutating func takeSpare() -> RecordBatch { spare.take() ?? RecordBatch() }
+
+  mutating func keepSpare(_ batch: consuming RecordBatch) {
+    batch.removeAll()
+    spare = consume batch
+  }
+}
+
 extension Ledger {
   /// Stores an event at the next offset.
   ///
   /// Storing an event of the same id and content again stores nothing and succeeds; an id that is taken by other content
   /// throws `.conflict`, unless `onConflict` is `.ignore`. Under `.always` it returns once the event is durable.
-  /// Thread-safe; appends take turns. Cost: one write, one sync under `.always`.
+  /// Thread-safe: what several threads append at the same time shares one write and one sync. Cost alone: one write, one
+  /// sync under `.always`.
   @discardableResult
   public func append(
     _ event: Event, onConflict: ConflictPolicy = .error
   ) throws(LedgerError) -> Receipt {
-    try store(CollectionOfOne(event), onConflict)[0]
+    try store([event], onConflict)[0]
   }
 
   /// Stores events in order, all or none, and says of each what became of it.
   ///
   /// Repeats, also within the call, are stored once. If any event breaks a rule or conflicts, nothing is stored. After a
-  /// crash all new events of the call are there or none. Otherwise as ``append(_:onConflict:)``.
+  /// crash all new events of the call are there or none. Otherwise as `append`.
   @discardableResult
   public func extend(
     _ events: some Collection<Event>, onConflict: ConflictPolicy = .error
@@ -26,36 +42,106 @@ extension Ledger {
     try store(Array(events), onConflict)
   }
 
+  /// As the blocking `append`, for tasks: it suspends, and never keeps a thread of the cooperative pool waiting for the
+  /// disk.
+  @discardableResult
+  public func append(
+    _ event: Event, onConflict: ConflictPolicy = .error
+  ) async throws(LedgerError) -> Receipt {
+    try await store([event], onConflict)[0]
+  }
+
+  /// As the blocking `extend`, for tasks.
+  @discardableResult
+  public func extend(
+    _ events: some Collection<Event>, onConflict: ConflictPolicy = .error
+  ) async throws(LedgerError) -> [Receipt] {
+    try await store(Array(events), onConflict)
+  }
+
+  // The two differ in how they wait, and in nothing else.
+
+  private func store(_ events: [Event], _ onConflict: ConflictPolicy) throws(LedgerError) -> [Receipt] {
+    try check(events)
+    while true {
+      let submitted = try submit(events, onConflict)
+      let outcome = log.outcome(of: submitted.pending)
+      if let receipts = try finish(submitted, outcome) { return receipts }
+    }
+  }
+
   private func store(
-    _ events: some Collection<Event>, _ onConflict: ConflictPolicy
-  ) throws(LedgerError) -> [Receipt] {
+    _ events: [Event], _ onConflict: ConflictPolicy
+  ) async throws(LedgerError) -> [Receipt] {
+    try check(events)
+    while true {
+      let submitted = try submit(events, onConflict)
+      let outcome = await log.outcome(of: submitted.pending)
+      if let receipts = try finish(submitted, outcome) { return receipts }
+    }
+  }
+
+  private func check(_ events: [Event]) throws(LedgerError) {
     try onLog { () throws(LogError) in try log.checkProcess() }
     for (place, event) in events.enumerated() { try check(event, place) }
-    return try appending.withLock { (batch) throws(LedgerError) in
-      batch.removeAll()
+  }
+
+  /// A call whose outcome is awaited.
+  private struct Submitted {
+    var pending: PendingAppend
+    /// nil: an event of the call is on its way already, by another call. Once `pending` has taken effect, that one has too,
+    /// and the call can be decided.
+    var plan: Plan?
+  }
+
+  /// Decides what is new and queues that, in one step, so that the order of decisions is the order of the log.
+  private func submit(_ events: [Event], _ onConflict: ConflictPolicy) throws(LedgerError) -> Submitted {
+    try deciding.withLock { (deciding) throws(LedgerError) in
+      let hashes = events.map { XXH3.hash64($0.id.utf8Span.span.rawBytes, seed: seed) }
+      guard !hashes.contains(where: deciding.onTheirWay.contains) else {
+        return Submitted(pending: log.submit(RecordBatch(), durably: false))
+      }
       var plan = Plan(count: events.count)
-      for (place, event) in events.enumerated() {
-        try decide(event, place, onConflict, &plan, events, &batch)
+      var batch = deciding.takeSpare()
+      do throws(LedgerError) {
+        for place in events.indices { try decide(events, place, hashes[place], onConflict, &plan, &batch) }
+      } catch {
+        deciding.keepSpare(batch)
+        throw error
       }
-      let stored: Range<Offset>
-      if batch.count > 0 {
-        stored = try onLog { () throws(LogError) in try log.append(&batch) }
-        index.withLock { index in
-          var offset = stored.lowerBound
-          for (place, event) in events.enumerated() where plan.isNew(place) {
-            index.add(event, at: offset)
-            offset = Offset(offset.rawValue + 1)
-          }
-        }
-      } else {
-        // A duplicate is as durable as a new event would be.
-        try onLog { () throws(LogError) in
-          if log.syncPolicy == .always { try log.sync() } else { try log.checkWritable() }
-        }
-        stored = 0..<0
-      }
-      return plan.receipts(from: stored.lowerBound, durable: log.durableOffset)
+      for place in events.indices where plan.isNew(place) { plan.newHashes.append(hashes[place]) }
+      deciding.onTheirWay.formUnion(plan.newHashes)
+      let decided = plan
+      // Without new events the batch is empty: a duplicate is as durable as a new event would be.
+      let pending = log.submit(batch) { [self] stored in enter(events, decided, stored) }
+      return Submitted(pending: pending, plan: decided)
     }
+  }
+
+  /// Enters what was stored into the index; called in the order of the log.
+  private func enter(_ events: [Event], _ plan: Plan, _ stored: Range<Offset>) {
+    guard !stored.isEmpty else { return }
+    index.withLock { index in
+      var offset = stored.lowerBound
+      for (place, event) in events.enumerated() where plan.isNew(place) {
+        index.add(event, at: offset)
+        offset = Offset(offset.rawValue + 1)
+      }
+    }
+  }
+
+  /// nil if the call has to be decided again.
+  private func finish(
+    _ submitted: Submitted, _ outcome: Result<Range<Offset>, LogError>
+  ) throws(LedgerError) -> [Receipt]? {
+    if let plan = submitted.plan {
+      deciding.withLock { deciding in
+        deciding.onTheirWay.subtract(plan.newHashes)
+        deciding.keepSpare(submitted.pending.takeBatch())
+      }
+    }
+    let stored = try onLog { () throws(LogError) in try outcome.get() }
+    return submitted.plan?.receipts(from: stored.lowerBound, durable: log.durableOffset)
   }
 
   /// The ledger's own rule and limit, which may be narrower than what the event was built with.
@@ -82,6 +168,7 @@ extension Ledger {
     var fates: [Fate] = []
     /// The first place in the call of each id that is new, by hash; with the places of other ids of that hash behind.
     var newPlaces: [UInt64: [Int]] = [:]
+    var newHashes: [UInt64] = []
 
     init(count: Int) {
       fates.reserveCapacity(count)
@@ -114,9 +201,10 @@ extension Ledger {
   }
 
   private func decide(
-    _ event: Event, _ place: Int, _ onConflict: ConflictPolicy, _ plan: inout Plan,
-    _ events: some Collection<Event>, _ batch: inout RecordBatch
+    _ events: [Event], _ place: Int, _ hash: UInt64, _ onConflict: ConflictPolicy, _ plan: inout Plan,
+    _ batch: inout RecordBatch
   ) throws(LedgerError) {
+    let event = events[place]
     let id = event.id.utf8Span.span.rawBytes
     for offset in index.withLock({ $0.candidates(id: id) }) {
       let same: Bool? = try read(offset) { view in
@@ -128,9 +216,8 @@ extension Ledger {
       return
     }
     if events.count > 1 {
-      let hash = XXH3.hash64(id)
       for earlier in plan.newPlaces[hash] ?? [] {
-        let other = events[events.index(events.startIndex, offsetBy: earlier)]
+        let other = events[earlier]
         guard other.id.utf8.elementsEqual(event.id.utf8) else { continue }
         guard other.hasSameContent(as: event) || onConflict == .ignore else {
           throw conflict(event, nil, place)

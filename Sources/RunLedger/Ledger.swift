@@ -16,8 +16,10 @@ public final class Ledger: Sendable {
 
   /// Held for moments, by readers too.
   let index: Mutex<LedgerIndex>
-  /// Held through an append: ids are checked and entered by one thread at a time.
-  let appending: Mutex<RecordBatch>
+  /// Held while it is decided what of a call is new, not while that is written.
+  let deciding = Mutex(Deciding())
+  /// For hashes of ids.
+  let seed: UInt64
 
   private init(
     log: SegmentedLog, environment: any Environment, options: LedgerOptions,
@@ -27,8 +29,8 @@ public final class Ledger: Sendable {
     self.environment = environment
     maximumPayload = min(options.maximumPayload, EventLimits.payloadBytes)
     kindRule = log.application.options & LedgerOptions.anyKind != 0 ? .anyText : .dotted
+    seed = index.seed
     self.index = Mutex(index)
-    appending = Mutex(RecordBatch())
   }
 
   // MARK: Opening
@@ -212,17 +214,19 @@ public final class Ledger: Sendable {
   /// error. Throws `log` with code `outcomeUnknown` if an append or a sync did.
   public func close() throws(LedgerError) {
     try onLog { () throws(LogError) in try log.checkProcess() }
-    try appending.withLock { (_) throws(LedgerError) in try onLog { () throws(LogError) in try log.close() } }
+    try deciding.withLock { (_) throws(LedgerError) in try onLog { () throws(LogError) in try log.close() } }
   }
 
   /// Empties the ledger and frees all ids, in one atomic step. Offsets go on, and a new epoch starts, which refuses the
   /// cursors of the old one.
   public func reset() throws(LedgerError) {
     try onLog { () throws(LogError) in try log.checkProcess() }
-    try appending.withLock { (_) throws(LedgerError) in
-      try onLog { () throws(LogError) in try log.reset() }
+    try deciding.withLock { (_) throws(LedgerError) in
       let seed = environment.randomUInt64()
-      index.withLock { $0 = LedgerIndex(seed: seed) }
+      // In one step with the log's: what was decided before may be stored behind it.
+      try onLog { () throws(LogError) in
+        try log.reset { index.withLock { $0 = LedgerIndex(seed: seed) } }
+      }
     }
   }
 

@@ -8,8 +8,8 @@ import Testing
 @Suite struct PowerCutTests {
   /// What is known of a log across the lives of its disk.
   private struct Knowledge {
-    /// What was handed to an append, by offset, as far as the log has not been seen without it.
-    var written: [Offset: String] = [:]
+    /// What may stand at an offset: what was handed to an append that did not say that it failed.
+    var written: [Offset: Set<String>] = [:]
     var durable: [Offset: String] = [:]
     /// Where the log may start: at 1, or where a reset was asked for.
     var starts: Set<Offset> = [1]
@@ -32,11 +32,12 @@ import Testing
           }
           if log.recovery.outcome == .torn { torn += 1 }
           try check(log, &known, "seed \(seed), life \(life)")
-          try use(log, &known, "\(seed)-\(life)", &generator)
+          try use(log, disk, &known, "\(seed)-\(life)", &generator)
         } catch {
-          // The power went; nothing else may have happened.
+          // The power went, or the disk was full for a reset or a close; nothing else may have happened.
           try #require(
-            error.code == .outcomeUnknown || error.cause?.code == .io, "seed \(seed), life \(life): \(error)")
+            error.code == .outcomeUnknown || error.cause?.code == .io || error.cause?.code == .noSpace,
+            "seed \(seed), life \(life): \(error)")
         }
         disk = disk.afterPowerCut(&generator)
       }
@@ -55,16 +56,19 @@ import Testing
       #expect(found[offset] == record, "\(place): durable offset \(offset)")
     }
     for (offset, record) in found {
-      #expect(known.written[offset] == record, "\(place): offset \(offset) was never written so")
+      #expect(
+        known.written[offset]?.contains(record) == true, "\(place): offset \(offset) was never written so")
     }
     // Opening for writing has vouched for what it found.
-    known.written = found
+    known.written = found.mapValues { [$0] }
     known.durable = found
   }
 
   private func use(
-    _ log: SegmentedLog, _ known: inout Knowledge, _ name: String, _ generator: inout SeededGenerator
+    _ log: SegmentedLog, _ disk: PowerCutFileSystem, _ known: inout Knowledge, _ name: String,
+    _ generator: inout SeededGenerator
   ) throws(LogError) {
+    defer { disk.setRoom() }
     for step in 0..<200 {
       switch Int.random(in: 0..<40, using: &generator) {
       case 0:
@@ -80,17 +84,38 @@ import Testing
           let length = Int.random(in: 0...1500, using: &generator)
           records.append("\(name)-\(step)-\(part) " + String(repeating: filling, count: length))
         }
-        var offset = log.latestOffset
-        for record in records {
-          offset = offset.next
-          known.written[offset] = record
+        if Int.random(in: 0..<30, using: &generator) == 0 {
+          disk.setRoom(Int.random(in: 0...3000, using: &generator))
         }
-        try TestLog.append(log, records)
-        if log.syncPolicy == .always { #expect(log.durableOffset == offset) }
+        try append(records, log, disk, &known)
       }
-      for (offset, record) in known.written where offset <= log.durableOffset && offset >= log.firstOffset {
-        known.durable[offset] = record
+      for (offset, records) in known.written where offset <= log.durableOffset && offset >= log.firstOffset {
+        #expect(records.count == 1)
+        known.durable[offset] = records.first
       }
+    }
+  }
+
+  private func append(
+    _ records: [String], _ log: SegmentedLog, _ disk: PowerCutFileSystem, _ known: inout Knowledge
+  ) throws(LogError) {
+    let before = known.written
+    let first = log.latestOffset.next
+    for (place, record) in records.enumerated() {
+      known.written[first.advanced(by: UInt64(place)), default: []].insert(record)
+    }
+    do throws(LogError) {
+      try TestLog.append(log, records)
+      for (place, record) in records.enumerated() {
+        known.written[first.advanced(by: UInt64(place))] = [record]
+      }
+      if log.syncPolicy == .always { #expect(log.durableOffset == log.latestOffset) }
+    } catch {
+      // A full disk: nothing of the call can be read, and the next one succeeds when there is room.
+      guard error.cause?.code == .noSpace else { throw error }
+      #expect(log.latestOffset.next == first)
+      if error.code == .fileSystem { known.written = before }
+      disk.setRoom()
     }
   }
 

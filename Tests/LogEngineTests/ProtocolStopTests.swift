@@ -136,15 +136,12 @@ import Testing
 
   // MARK: Failures of a living writer
 
-  @Test(arguments: [FileSystemError.Operation.write, .sync])
-  func `a failed write or sync stops the writer for good and says that the outcome is unknown`(
-    operation: FileSystemError.Operation
-  ) throws {
+  @Test func `a failed sync stops the writer for good and says that the outcome is unknown`() throws {
     let base = MemoryFileSystem()
     let disk = ObservedFileSystem(base)
     let log = try TestLog.open(disk)
     try TestLog.append(log, ["one"])
-    disk.observe { call in call.operation == operation && call.name.hasSuffix(".seg") ? .io : nil }
+    disk.observe { call in call.operation == .sync && call.name.hasSuffix(".seg") ? .io : nil }
     #expect(try #require(throws: LogError.self) { try TestLog.append(log, ["two"]) }.code == .outcomeUnknown)
     disk.observe { _ in nil }
     // The disk works again, but nobody knows what it kept of the failed call.
@@ -158,6 +155,59 @@ import Testing
     let again = try Self.reopened(base)
     #expect(try TestLog.records(again).first == "one")
     try TestLog.append(again, ["four"])
+  }
+
+  @Test func `a failed write is taken back, and appends go on in a new segment`() throws {
+    let base = MemoryFileSystem()
+    let disk = ObservedFileSystem(base)
+    let log = try TestLog.open(disk)
+    try TestLog.append(log, ["one"])
+    let armed = Locked(true)
+    disk.observe { call in
+      guard call.operation == .write,
+        armed.withLock({
+          let was = $0; $0 = false; return was
+        })
+      else { return nil }
+      // The disk took the first half.
+      do throws(FileSystemError) {
+        let file = try base.open(TestLog.path + "/" + call.name, .readWrite)
+        try file.write(
+          [UInt8](repeating: 7, count: (call.count ?? 0) / 2).span.rawBytes, at: call.position ?? 0)
+      } catch {
+        return .other
+      }
+      return .noSpace
+    }
+    let error = try #require(throws: LogError.self) { try TestLog.append(log, ["two"]) }
+    #expect(error.code == .fileSystem)
+    #expect(error.cause?.code == .noSpace)
+    #expect(try TestLog.records(log) == ["one"])
+    try TestLog.append(log, ["three"])
+    #expect(log.size.segments == 2)
+    #expect(try TestLog.records(log) == ["one", "three"])
+    let again = try TestLog.open(try DiskImage(of: base).disk(), environment: SeededEnvironment(seed: 2))
+    #expect(again.recovery.outcome == .clean)
+    #expect(try TestLog.records(again) == ["one", "three"])
+  }
+
+  @Test func `while a failed write cannot be taken back the outcome is unknown, and reads go on`() throws {
+    let base = MemoryFileSystem()
+    let disk = ObservedFileSystem(base)
+    let log = try TestLog.open(disk)
+    try TestLog.append(log, ["one"])
+    disk.observe { $0.operation == .write ? .noSpace : nil }
+    for _ in 0..<3 {
+      let error = try #require(throws: LogError.self) { try TestLog.append(log, ["two"]) }
+      #expect(error.code == .outcomeUnknown)
+      #expect(error.cause?.code == .noSpace)
+      #expect(try TestLog.records(log) == ["one"])
+    }
+    disk.observe { _ in nil }
+    try TestLog.append(log, ["three"])
+    #expect(try TestLog.records(log) == ["one", "three"])
+    try log.close()
+    #expect(try TestLog.records(Self.reopened(base)) == ["one", "three"])
   }
 
   @Test func `appends go on when a full disk has room again for the next segment`() throws {

@@ -36,6 +36,8 @@ package final class PowerCutFileSystem: FileSystem {
     var remaining = Int.max
     /// The sync of this file that comes next fails, and leaves its pages clean in the cache.
     var failingSync: String?
+    /// Bytes that may still be written; a write beyond takes effect in part.
+    var room = Int.max
   }
 
   private static let sectorByteCount = 512
@@ -62,6 +64,9 @@ package final class PowerCutFileSystem: FileSystem {
 
   /// Lets the power fail at the operation after `count` more that change something.
   package func failPower(after count: Int) { names.withLock { $0.remaining = count } }
+
+  /// Lets the disk be full after so many more bytes, or have room again.
+  package func setRoom(_ byteCount: Int = .max) { names.withLock { $0.room = byteCount } }
 
   /// Lets the next sync of a file fail the way Linux does: the error is told once, and the pages that did not reach the
   /// disk count as clean.
@@ -203,13 +208,22 @@ package final class PowerCutFileSystem: FileSystem {
     throws(FileSystemError)
   {
     try step(.write, path)
-    guard !bytes.isEmpty else { return }
-    node.state.withLock { state in
-      let end = position + bytes.count
-      if state.cached.count < end { state.cached.resize(to: end) }
-      state.cached.replaceSubrange(position..<end, with: bytes)
-      state.dirtySectors.formUnion(position / Self.sectorByteCount...(end - 1) / Self.sectorByteCount)
+    let count = names.withLock { names in
+      let count = min(bytes.count, names.room)
+      if names.room < .max { names.room -= count }
+      return count
     }
+    let isCut = count < bytes.count
+    let bytes = bytes.prefix(count)
+    if !bytes.isEmpty {
+      node.state.withLock { state in
+        let end = position + bytes.count
+        if state.cached.count < end { state.cached.resize(to: end) }
+        state.cached.replaceSubrange(position..<end, with: bytes)
+        state.dirtySectors.formUnion(position / Self.sectorByteCount...(end - 1) / Self.sectorByteCount)
+      }
+    }
+    if isCut { throw FileSystemError(.noSpace, .write, path: path, position: UInt64(position + count)) }
   }
 
   fileprivate func setLength(_ length: Int, of node: Node) {

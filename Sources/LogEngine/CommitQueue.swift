@@ -1,0 +1,49 @@
+/// Who writes what waits to be written: a pure state machine behind the group commit.
+///
+/// Appends queue up in the order their records will have. One caller at a time leads: it takes what has queued up, commits
+/// that as one write and one sync, and hands the lead to the first of those that came meanwhile. Nobody waits for a timer:
+/// a group is what arrived while the group before it was being synced.
+struct CommitQueue<Entry> {
+  private var waiting: [Entry] = []
+  /// Entries before it were taken.
+  private var head = 0
+  private(set) var isLed = false
+
+  var count: Int { waiting.count - head }
+
+  /// Queues an entry. True: nobody leads, so its owner has to.
+  mutating func add(_ entry: Entry) -> Bool {
+    waiting.append(entry)
+    defer { isLed = true }
+    return !isLed
+  }
+
+  /// What the leader commits next: the entries that waited longest, as many as the limit allows and at least one.
+  mutating func takeGroup(byteLimit: Int, byteCount: (Entry) -> Int) -> [Entry] {
+    precondition(isLed && count > 0, "a leader's own entry waits")
+    var end = head
+    var bytes = 0
+    while end < waiting.count, end == head || bytes + byteCount(waiting[end]) <= byteLimit {
+      bytes += byteCount(waiting[end])
+      end += 1
+    }
+    defer {
+      head = end
+      if head == waiting.count {
+        waiting.removeAll(keepingCapacity: true)
+        head = 0
+      } else if head > 1024 {
+        waiting.removeFirst(head)
+        head = 0
+      }
+    }
+    return Array(waiting[head..<end])
+  }
+
+  /// Ends the leader's turn. The entry whose owner leads from here on; nil if nothing waits.
+  mutating func handOver() -> Entry? {
+    precondition(isLed, "only a leader hands over")
+    isLed = count > 0
+    return isLed ? waiting[head] : nil
+  }
+}

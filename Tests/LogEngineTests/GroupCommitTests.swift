@@ -1,0 +1,213 @@
+import Foundation
+import PlatformIO
+import StorageTesting
+import Synchronization
+import Testing
+
+@testable import LogEngine
+
+/// Appends that arrive together are committed together, and each hears what became of it.
+@Suite struct GroupCommitTests {
+  // MARK: The queue
+
+  @Test(arguments: [UInt64](1...20)) func `every entry is taken once, in order, and always by a leader`(
+    seed: UInt64
+  ) {
+    var generator = SeededGenerator(seed: seed)
+    var queue = CommitQueue<Int>()
+    var next = 0
+    var taken: [Int] = []
+    // Whose turn it is, and what that leader has taken and not yet handed over.
+    var leader: Int?
+    var inHand: [Int] = []
+    for _ in 0..<5000 {
+      switch Int.random(in: 0..<3, using: &generator) {
+      case 0:
+        let mustLead = queue.add(next)
+        #expect(mustLead == (leader == nil))
+        if mustLead { leader = next }
+        next += 1
+      case 1:
+        guard let current = leader, inHand.isEmpty else { continue }
+        inHand = queue.takeGroup(byteLimit: 50) { $0 % 30 }
+        #expect(inHand.first == current, "a leader's own entry is in its group")
+        #expect(inHand.count == 1 || inHand.reduce(0) { $0 + $1 % 30 } <= 50)
+        taken += inHand
+      default:
+        guard !inHand.isEmpty else { continue }
+        inHand = []
+        leader = queue.handOver()
+        #expect(queue.isLed == (leader != nil))
+      }
+    }
+    #expect(taken == Array(0..<taken.count))
+    #expect(taken.count + queue.count == next)
+  }
+
+  // MARK: Threads
+
+  /// A disk whose syncs of segments wait until they are let through.
+  private final class Gate: Sendable {
+    private let syncs = Monitor((waiting: 0, isOpen: true))
+
+    func hold() { syncs.update { $0.isOpen = false } }
+    func open() { syncs.update { $0.isOpen = true } }
+    /// Blocks the caller until some sync waits.
+    func awaitSync() { syncs.wait { $0.waiting > 0 ? () : nil } }
+
+    func pass() {
+      syncs.update { $0.waiting += 1 }
+      syncs.wait { $0.isOpen ? () : nil }
+      syncs.update { $0.waiting -= 1 }
+    }
+  }
+
+  private func gated(_ recorder: CallRecorder, _ gate: Gate) -> ObservedFileSystem {
+    ObservedFileSystem(MemoryFileSystem()) { call in
+      _ = recorder.observer(call)
+      if call.operation == .sync, call.name.hasSuffix(".seg") { gate.pass() }
+      return nil
+    }
+  }
+
+  @Test(.timeLimit(.minutes(1))) func `what arrives during a sync shares the next write and sync`() throws {
+    let recorder = CallRecorder()
+    let gate = Gate()
+    let log = try TestLog.open(gated(recorder, gate), segmentSize: 1 << 20)
+    recorder.clear()
+    gate.hold()
+    let threads = 33
+    DispatchQueue.concurrentPerform(iterations: 2) { role in
+      if role == 0 {
+        do { try TestLog.append(log, ["first"]) } catch { Issue.record("\(error)") }
+      } else {
+        gate.awaitSync()
+        let started = Locked(0)
+        let group = DispatchGroup()
+        for number in 1..<threads {
+          group.enter()
+          Thread.detachNewThread {
+            started.withLock { $0 += 1 }
+            do { try TestLog.append(log, ["\(number)"]) } catch { Issue.record("\(error)") }
+            group.leave()
+          }
+        }
+        while started.withLock({ $0 }) < threads - 1 || log.commits.withLock({ $0.count }) < threads - 1 {
+          Thread.sleep(forTimeInterval: 0.001)
+        }
+        gate.open()
+        group.wait()
+      }
+    }
+    #expect(Set(try TestLog.records(log)) == Set(["first"] + (1..<threads).map { "\($0)" }))
+    // One write and sync for the first, and one for all the others.
+    #expect(recorder.mutations.filter { $0.hasPrefix("sync") }.count == 2)
+    #expect(recorder.mutations.filter { $0.hasPrefix("write") }.count == 2)
+    #expect(log.durableOffset == Offset(UInt64(threads)))
+  }
+
+  @Test(.timeLimit(.minutes(1)))
+  func `a failed sync is told to everybody who waited for it, and to all who come`() throws {
+    let gate = Gate()
+    let fails = Locked(false)
+    let disk = ObservedFileSystem(MemoryFileSystem()) { call in
+      guard call.operation == .sync, call.name.hasSuffix(".seg") else { return nil }
+      gate.pass()
+      return fails.withLock { $0 } ? .io : nil
+    }
+    let log = try TestLog.open(disk, segmentSize: 1 << 20)
+    try TestLog.append(log, ["stored"])
+    fails.withLock { $0 = true }
+    gate.hold()
+    let unknown = Locked(0)
+    let group = DispatchGroup()
+    let append: @Sendable () -> Void = {
+      do throws(LogError) {
+        try TestLog.append(log, ["x"])
+      } catch {
+        if error.code == .outcomeUnknown { unknown.withLock { $0 += 1 } }
+      }
+      group.leave()
+    }
+    group.enter()
+    Thread.detachNewThread(append)
+    gate.awaitSync()
+    for _ in 0..<10 {
+      group.enter()
+      Thread.detachNewThread(append)
+    }
+    while log.commits.withLock({ $0.count }) < 10 { Thread.sleep(forTimeInterval: 0.001) }
+    gate.open()
+    group.wait()
+    #expect(unknown.withLock { $0 } == 11)
+    #expect(try TestLog.records(log) == ["stored"])
+    #expect(log.durableOffset == 1)
+  }
+
+  @Test func `groups cross segments, and every batch is whole in one`() throws {
+    let place = TemporaryDirectory()
+    var options = LogOptions()
+    options.creation = .createIfMissing
+    options.segmentSize = 32 << 10
+    let log = try SegmentedLog.open(at: place.path + "/log", options: options)
+    let opened = log
+    let offsets = Locked<[Int: [Range<Offset>]]>([:])
+    DispatchQueue.concurrentPerform(iterations: 8) { thread in
+      do {
+        for number in 0..<100 {
+          var batch = RecordBatch()
+          for part in 0...number % 3 {
+            let text = "\(thread)-\(number)-\(part)-" + String(repeating: "x", count: number * 5)
+            try batch.append(text.utf8Span.span.rawBytes)
+          }
+          let stored = try opened.append(&batch, durably: number % 4 != 0)
+          offsets.withLock { $0[thread, default: []].append(stored) }
+        }
+      } catch {
+        Issue.record("\(error)")
+      }
+    }
+    #expect(log.size.segments > 3)
+    try log.close()
+    let again = try SegmentedLog.open(at: place.path + "/log", options: options)
+    let records = try TestLog.records(again)
+    #expect(records.count == 8 * (34 + 2 * 33 + 3 * 33))
+    for (thread, ranges) in offsets.withLock({ $0 }) {
+      #expect(
+        ranges.map(\.lowerBound) == ranges.map(\.lowerBound).sorted(), "a thread's appends keep their order")
+      for (number, range) in ranges.enumerated() {
+        for (part, offset) in (range.lowerBound.rawValue..<range.upperBound.rawValue).enumerated() {
+          #expect(records[Int(offset) - 1].hasPrefix("\(thread)-\(number)-\(part)-"))
+        }
+      }
+    }
+  }
+
+  // MARK: Tasks
+
+  @Test(.timeLimit(.minutes(1))) func `tasks that append keep no thread of the pool waiting`() async throws {
+    let gate = Gate()
+    let disk = ObservedFileSystem(MemoryFileSystem()) { call in
+      if call.operation == .sync, call.name.hasSuffix(".seg") { gate.pass() }
+      return nil
+    }
+    let log = try TestLog.open(disk, segmentSize: 1 << 20)
+    gate.hold()
+    // More tasks than the pool has threads wait for one sync, and yet another task runs, which lets the sync go on.
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for number in 0..<200 {
+        group.addTask {
+          var batch = RecordBatch()
+          try batch.append("\(number)".utf8Span.span.rawBytes)
+          try await log.append(batch)
+        }
+      }
+      group.addTask {
+        while log.commits.withLock({ $0.count }) < 150 { await Task.yield() }
+        gate.open()
+      }
+      try await group.waitForAll()
+    }
+    #expect(log.durableOffset == 200)
+  }
+}
