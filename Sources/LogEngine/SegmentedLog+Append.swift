@@ -62,6 +62,9 @@ extension SegmentedLog {
     }
   }
 
+  /// How many appends wait for somebody to commit them.
+  package var waitingAppends: Int { commits.withLock { $0.count } }
+
   // MARK: Committing
 
   /// So much is gathered for one write; a larger batch is written by itself.
@@ -94,7 +97,7 @@ extension SegmentedLog {
           byteCount += pending.byteCount
           return active.hasRoom(for: byteCount)
         }
-        words += commit(part, active, &writer)
+        commit(part, active, &writer, &words)
       } catch {
         words.append(.failed(error))
       }
@@ -104,8 +107,9 @@ extension SegmentedLog {
 
   /// Commits what fits into a segment: one write, one sync, and then it is there for all to see.
   private func commit(
-    _ part: ArraySlice<PendingAppend>, _ active: ActiveSegment, _ writer: inout Writer
-  ) -> [PendingAppend.Word] {
+    _ part: ArraySlice<PendingAppend>, _ active: ActiveSegment, _ writer: inout Writer,
+    _ words: inout [PendingAppend.Word]
+  ) {
     do throws(LogError) {
       let first = published.withLock { $0.next }
       var written = Written(next: first)
@@ -113,10 +117,12 @@ extension SegmentedLog {
       let isDurable = part.contains { $0.isDurable }
       if isDurable { try sync(&writer) }
       publish(written, isDurable: isDurable, &writer)
-      for (pending, offsets) in zip(part, written.offsets) { pending.onStored(offsets) }
-      return written.offsets.map { .stored($0) }
+      for (pending, offsets) in zip(part, written.offsets) {
+        pending.onStored(offsets)
+        words.append(.stored(offsets))
+      }
     } catch {
-      return Array(repeating: .failed(error), count: part.count)
+      words += repeatElement(.failed(error), count: part.count)
     }
   }
 

@@ -3,7 +3,7 @@ internal import Synchronization
 
 /// What is between a call's decision and its outcome.
 struct Deciding: ~Copyable {
-  /// Hashes of the ids of events that were found new and are not in the index yet.
+  /// Hashes of the ids of calls whose outcome is awaited: an event of theirs may be new and not in the index yet.
   var onTheirWay: Set<UInt64> = []
   /// A batch's memory, to be used again.
   private var spare: RecordBatch?
@@ -83,12 +83,14 @@ extension Ledger {
 
   private func check(_ events: [Event]) throws(LedgerError) {
     try onLog { () throws(LogError) in try log.checkProcess() }
-    for (place, event) in events.enumerated() { try check(event, place) }
+    for place in events.indices { try check(events[place], place) }
   }
 
   /// A call whose outcome is awaited.
   private struct Submitted {
     var pending: PendingAppend
+    /// Of the ids that are on their way by this call.
+    var hashes: [UInt64]
     /// nil: an event of the call is on its way already, by another call. Once `pending` has taken effect, that one has too,
     /// and the call can be decided.
     var plan: Plan?
@@ -99,7 +101,7 @@ extension Ledger {
     try deciding.withLock { (deciding) throws(LedgerError) in
       let hashes = events.map { XXH3.hash64($0.id.utf8Span.span.rawBytes, seed: seed) }
       guard !hashes.contains(where: deciding.onTheirWay.contains) else {
-        return Submitted(pending: log.submit(RecordBatch(), durably: false))
+        return Submitted(pending: log.submit(RecordBatch(), durably: false), hashes: [])
       }
       var plan = Plan(count: events.count)
       var batch = deciding.takeSpare()
@@ -109,12 +111,11 @@ extension Ledger {
         deciding.keepSpare(batch)
         throw error
       }
-      for place in events.indices where plan.isNew(place) { plan.newHashes.append(hashes[place]) }
-      deciding.onTheirWay.formUnion(plan.newHashes)
+      for hash in hashes { deciding.onTheirWay.insert(hash) }
       let decided = plan
       // Without new events the batch is empty: a duplicate is as durable as a new event would be.
       let pending = log.submit(batch) { [self] stored in enter(events, decided, stored) }
-      return Submitted(pending: pending, plan: decided)
+      return Submitted(pending: pending, hashes: hashes, plan: decided)
     }
   }
 
@@ -123,8 +124,8 @@ extension Ledger {
     guard !stored.isEmpty else { return }
     index.withLock { index in
       var offset = stored.lowerBound
-      for (place, event) in events.enumerated() where plan.isNew(place) {
-        index.add(event, at: offset)
+      for place in events.indices where plan.isNew(place) {
+        index.add(events[place], at: offset)
         offset = Offset(offset.rawValue + 1)
       }
     }
@@ -134,9 +135,9 @@ extension Ledger {
   private func finish(
     _ submitted: Submitted, _ outcome: Result<Range<Offset>, LogError>
   ) throws(LedgerError) -> [Receipt]? {
-    if let plan = submitted.plan {
+    if submitted.plan != nil {
       deciding.withLock { deciding in
-        deciding.onTheirWay.subtract(plan.newHashes)
+        for hash in submitted.hashes { deciding.onTheirWay.remove(hash) }
         deciding.keepSpare(submitted.pending.takeBatch())
       }
     }
@@ -168,7 +169,6 @@ extension Ledger {
     var fates: [Fate] = []
     /// The first place in the call of each id that is new, by hash; with the places of other ids of that hash behind.
     var newPlaces: [UInt64: [Int]] = [:]
-    var newHashes: [UInt64] = []
 
     init(count: Int) {
       fates.reserveCapacity(count)

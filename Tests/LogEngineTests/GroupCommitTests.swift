@@ -1,7 +1,6 @@
 import Foundation
 import PlatformIO
 import StorageTesting
-import Synchronization
 import Testing
 
 @testable import LogEngine
@@ -55,6 +54,8 @@ import Testing
     /// Blocks the caller until some sync waits.
     func awaitSync() { syncs.wait { $0.waiting > 0 ? () : nil } }
 
+    var isSyncWaiting: Bool { syncs.update { $0.waiting > 0 } }
+
     func pass() {
       syncs.update { $0.waiting += 1 }
       syncs.wait { $0.isOpen ? () : nil }
@@ -92,7 +93,7 @@ import Testing
             group.leave()
           }
         }
-        while started.withLock({ $0 }) < threads - 1 || log.commits.withLock({ $0.count }) < threads - 1 {
+        while started.withLock({ $0 }) < threads - 1 || log.waitingAppends < threads - 1 {
           Thread.sleep(forTimeInterval: 0.001)
         }
         gate.open()
@@ -136,7 +137,7 @@ import Testing
       group.enter()
       Thread.detachNewThread(append)
     }
-    while log.commits.withLock({ $0.count }) < 10 { Thread.sleep(forTimeInterval: 0.001) }
+    while log.waitingAppends < 10 { Thread.sleep(forTimeInterval: 0.001) }
     gate.open()
     group.wait()
     #expect(unknown.withLock { $0 } == 11)
@@ -192,18 +193,20 @@ import Testing
       return nil
     }
     let log = try TestLog.open(disk, segmentSize: 1 << 20)
+    let started = Locked(0)
     gate.hold()
     // More tasks than the pool has threads wait for one sync, and yet another task runs, which lets the sync go on.
     try await withThrowingTaskGroup(of: Void.self) { group in
       for number in 0..<200 {
         group.addTask {
+          started.withLock { $0 += 1 }
           var batch = RecordBatch()
           try batch.append("\(number)".utf8Span.span.rawBytes)
           try await log.append(batch)
         }
       }
       group.addTask {
-        while log.commits.withLock({ $0.count }) < 150 { await Task.yield() }
+        while started.withLock({ $0 }) < 200 || !gate.isSyncWaiting { await Task.yield() }
         gate.open()
       }
       try await group.waitForAll()

@@ -9,8 +9,8 @@ internal import PlatformIO
   package private(set) var count = 0
 
   package init(capacity: Int = 0) {
-    self.capacity = max(capacity, 64)
-    unsafe base = Self.allocate(self.capacity)
+    self.capacity = capacity
+    unsafe base = Self.allocate(capacity)
   }
 
   deinit { unsafe Self.deallocate(base, capacity) }
@@ -19,12 +19,19 @@ internal import PlatformIO
   /// next one for itself, which cost an opened ledger megabytes it had no use for.
   private static let mappedByteCount = 1 << 20
 
+  /// Where an empty buffer stands; nothing is ever stored there, so that an empty one costs nothing.
+  private static var nowhere: UnsafeMutableRawPointer {
+    unsafe UnsafeMutableRawPointer(bitPattern: 16).unsafelyUnwrapped
+  }
+
   private static func allocate(_ capacity: Int) -> UnsafeMutableRawPointer {
+    if capacity == 0 { return unsafe nowhere }
     guard capacity < mappedByteCount else { return unsafe Platform.mapZeroed(capacity) }
     return UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 16)
   }
 
   private static func deallocate(_ base: UnsafeMutableRawPointer, _ capacity: Int) {
+    if capacity == 0 { return }
     if capacity < mappedByteCount { unsafe base.deallocate() } else { unsafe Platform.unmap(base, capacity) }
   }
 
@@ -38,7 +45,7 @@ internal import PlatformIO
   package mutating func reserve(_ additional: Int) {
     let needed = count + additional
     guard needed > capacity else { return }
-    let grown = max(needed, capacity * 2)
+    let grown = max(needed, capacity * 2, 64)
     let fresh = unsafe Self.allocate(grown)
     unsafe fresh.copyMemory(from: base, byteCount: count)
     unsafe Self.deallocate(base, capacity)
