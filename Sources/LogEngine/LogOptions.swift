@@ -34,6 +34,9 @@ public struct LogOptions: Sendable {
 public enum SyncPolicy: Sendable, Hashable {
   /// Once it is on the disk: it survives a power cut.
   case always
+  /// Once the operating system has it, and it is on the disk so much later, plus the time of one sync: a power cut takes at
+  /// most what was appended within that time. Appends do not wait for the syncs.
+  case interval(Duration)
   /// Once the operating system has it: it survives the end of the process, and a power cut only after `sync` or `close`.
   case never
 }

@@ -117,6 +117,7 @@ extension SegmentedLog {
       let isDurable = part.contains { $0.isDurable }
       if isDurable { try sync(&writer) }
       publish(written, isDurable: isDurable, &writer)
+      if !isDurable { scheduleSync(&writer) }
       for (pending, offsets) in zip(part, written.offsets) {
         pending.onStored(offsets)
         words.append(.stored(offsets))

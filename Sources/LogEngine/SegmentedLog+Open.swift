@@ -26,6 +26,11 @@ extension SegmentedLog {
         "a segment size of \(options.segmentSize) is outside \(LogLimits.segmentByteCount.lowerBound)–\(LogLimits.segmentByteCount.upperBound) bytes"
       )
     }
+    if case .interval(let interval) = options.syncPolicy, interval < .milliseconds(1) {
+      throw LogError(
+        .invalidOption, path: path,
+        "a sync interval of \(interval) is below a millisecond; use `always`, or wait longer")
+    }
     let directory = try LogDirectory(path, in: fileSystem)
     let isThere = try probe(directory)
     if isThere, options.creation == .mustNotExist {
@@ -84,7 +89,7 @@ extension SegmentedLog {
     try onFile { () throws(FileSystemError) in
       _ = try directory.fileSystem.createDirectory(directory.path)
       // Also when the directory was there: whoever made it may have died before this.
-      try directory.fileSystem.syncDirectory(parent(of: directory.path))
+      try directory.fileSystem.syncDirectory(LogLocation.parent(of: directory.path))
     }
     let lock = try LogLock(directory, environment)
     let listing = try directory.list()
@@ -122,11 +127,6 @@ extension SegmentedLog {
             positions: PositionTable(), end: active.end, byteCount: active.end.rawValue)
         ],
         epoch: header.epoch, logStart: 1, next: 1, durable: 1))
-  }
-
-  private static func parent(of path: String) -> String {
-    guard let slash = path.lastIndex(of: "/") else { return "." }
-    return slash == path.startIndex ? "/" : String(path[..<slash])
   }
 
   // MARK: Reading

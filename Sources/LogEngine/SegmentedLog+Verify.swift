@@ -134,10 +134,10 @@ extension SegmentedLog {
     public var continues: Bool
   }
 
-  /// Tells `visit` what stands in each segment, or in one, from front to back, without judging. Works on damaged logs; of a
+  /// Tells `visit` what stands in each segment, or in one, from front to back, without judging; or only the headers. Works on damaged logs; of a
   /// segment whose header cannot be read it says only that.
   public static func inspect(
-    at path: String, segment only: SegmentNumber? = nil, _ visit: (Part) -> Bool
+    at path: String, segment only: SegmentNumber? = nil, headersOnly: Bool = false, _ visit: (Part) -> Bool
   ) throws(LogError) {
     let directory = try LogDirectory(path, in: DiskFileSystem.shared)
     guard try probe(directory) else { throw noSuchLog(directory) }
@@ -146,12 +146,12 @@ extension SegmentedLog {
       throw LogError(.missingSegment, path: directory.path, "there is no such segment; list them with `dump`")
     }
     for number in numbers {
-      guard try inspect(number, directory, visit) else { return }
+      guard try inspect(number, directory, headersOnly, visit) else { return }
     }
   }
 
   private static func inspect(
-    _ number: SegmentNumber, _ directory: LogDirectory, _ visit: (Part) -> Bool
+    _ number: SegmentNumber, _ directory: LogDirectory, _ headersOnly: Bool, _ visit: (Part) -> Bool
   ) throws(LogError) -> Bool {
     let opened = try directory.openSegment(number)
     let file = try directory.openFile(number, .readOnly)
@@ -162,6 +162,7 @@ extension SegmentedLog {
       )
     }
     guard visit(.segment(description(header, opened, length))) else { return false }
+    if headersOnly { return true }
     var scan = try SegmentScan(file, opened, header)
     while true {
       var place = scan.scanner.position

@@ -22,6 +22,10 @@ struct Writer: ~Copyable {
   var header: SegmentHeader
   /// Batches that are written at once.
   var gathered = ByteBuffer()
+  /// A timer runs that syncs what was appended under `.interval`.
+  var isSyncDue = false
+  /// A timer runs that lays a sync frame if nothing is appended until then.
+  var isQuietDue = false
 
   init(state: State, lock: LogLock?, header: SegmentHeader) {
     self.state = state
@@ -64,11 +68,35 @@ extension SegmentedLog {
     // A sealed segment was synced with its seal.
     guard case .active(var active) = try usable(&writer) else { return }
     if active.synced < active.end {
-      try orPoison(&writer) { () throws(FileSystemError) in try active.file.sync() }
+      try synchronize(active.file, &writer)
       active.synced = active.end
       writer.state = .active(active)
+      awaitQuiet(&writer)
     }
     published.withLock { $0.durable = $0.next }
+  }
+
+  /// A sync whose failure stops the writer for good.
+  func synchronize(_ file: any LogFile, _ writer: inout Writer) throws(LogError) {
+    do throws(LogError) {
+      try synchronize(file)
+    } catch {
+      writer.state = .poisoned(error)
+      throw error
+    }
+  }
+
+  func synchronize(_ file: any LogFile) throws(LogError) {
+    try syncing.withLock { (failure) throws(LogError) in
+      if let failure { throw failure }
+      do throws(FileSystemError) {
+        try file.sync()
+      } catch {
+        let unknown = Self.unknown(LogError(error), directory)
+        failure = unknown
+        throw unknown
+      }
+    }
   }
 
   /// Makes everything durable, marks the end as clean, and lets the next writer in. Closing again does nothing; any
@@ -102,19 +130,26 @@ extension SegmentedLog {
 
   /// Says, behind the last record, that everything before is durable, so that damage to it is not taken for a tear.
   /// FORMAT.md, "Sync frame".
-  private func writeSyncFrame(_ active: inout ActiveSegment, _ writer: inout Writer) throws(LogError) {
+  func writeSyncFrame(_ active: inout ActiveSegment, _ writer: inout Writer) throws(LogError) {
     let place = active.end.roundedUp(to: SyncFrame.blockByteCount)
     let frame = ControlFrame(
       .sync, body: [], at: place, nonce: active.nonce, syncedThrough: active.synced,
       index: active.tally.recordCount)
     let file = active.file
-    try orPoison(&writer) { () throws(FileSystemError) in
+    let end = place.advanced(by: UInt64(FrameHeader.byteCount))
+    do throws(FileSystemError) {
       try file.write(frame.bytes.span.rawBytes, at: place.rawValue)
-      try file.sync()
+    } catch {
+      writer.state = .unfinished(active, dirtyEnd: end)
+      throw LogError(error)
     }
+    try synchronize(file, &writer)
     active.tally.add(frame.bytes.span.rawBytes, kind: .sync, bodyLength: 0)
-    active.end = place.advanced(by: UInt64(FrameHeader.byteCount))
-    active.quietEnd = active.end
+    active.end = end
+    active.synced = end
+    active.quietEnd = end
+    writer.state = .active(active)
+    published.withLock { $0.segments[$0.segments.count - 1].byteCount = end.rawValue }
   }
 
   // MARK: Rolling
@@ -161,7 +196,7 @@ extension SegmentedLog {
       writer.state = .unfinished(active, dirtyEnd: sealedEnd)
       throw LogError(error)
     }
-    try orPoison(&writer) { () throws(FileSystemError) in try file.sync() }
+    try synchronize(file, &writer)
     writer.state = .sealed(number: active.number, end: sealedEnd, digest: tally.digest)
     // Zeros behind a seal mean nothing, so it is only space that a failure leaves.
     do throws(FileSystemError) { try file.setLength(sealedEnd.rawValue) } catch {}
@@ -185,7 +220,7 @@ extension SegmentedLog {
         let length = try file.status().length
         try file.clear(from: active.end, to: min(dirtyEnd, FilePosition(length)))
       }
-      try orPoison(&writer) { () throws(FileSystemError) in try file.sync() }
+      try synchronize(file, &writer)
       var active = active
       try seal(&active, &writer)
     } catch {
@@ -337,20 +372,7 @@ extension SegmentedLog {
 
   // MARK: Failure
 
-  /// A failed write or sync leaves bytes nobody can vouch for, so the writer stops for good.
-  func orPoison<T>(
-    _ writer: inout Writer, _ body: () throws(FileSystemError) -> T
-  ) throws(LogError) -> T {
-    do throws(FileSystemError) {
-      return try body()
-    } catch {
-      let unknown = Self.unknown(LogError(error), directory)
-      writer.state = .poisoned(unknown)
-      throw unknown
-    }
-  }
-
-  private static func unknown(_ error: LogError, _ directory: LogDirectory) -> LogError {
+  static func unknown(_ error: LogError, _ directory: LogDirectory) -> LogError {
     LogError(
       .outcomeUnknown, path: directory.path,
       "a write or sync failed, so whether the last records are stored is unknown; close the log and open it again",

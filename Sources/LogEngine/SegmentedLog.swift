@@ -24,7 +24,10 @@ public final class SegmentedLog: Sendable {
   let commits = Mutex(CommitQueue<PendingAppend>())
   /// Held through write and sync, by whoever leads.
   let writer: Mutex<Writer>
-  /// Leads where a task would have to.
+  /// Held through each sync of the active segment, with what one failed with: of two syncs at the same time the system
+  /// would tell only one of an error, and the other would believe its success.
+  let syncing = Mutex<LogError?>(nil)
+  /// Leads where a task would have to, and syncs what nobody waits for.
   let worker = Worker()
   /// Held for moments: what readers see.
   let published: Mutex<Published>

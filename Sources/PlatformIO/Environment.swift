@@ -4,6 +4,15 @@ package protocol Environment: Sendable {
   /// Time since the Unix epoch, UTC.
   func wallTime() -> WallTime
   func randomUInt64() -> UInt64
+  /// Does a job on the worker's thread once so much time has passed.
+  func perform(after nanoseconds: UInt64, on worker: Worker, _ job: @escaping @Sendable () -> Void)
+}
+
+extension Environment {
+  package func perform(after nanoseconds: UInt64, on worker: Worker, _ job: @escaping @Sendable () -> Void) {
+    let (time, isTooLate) = SystemEnvironment.monotonicNanoseconds().addingReportingOverflow(nanoseconds)
+    worker.perform(at: isTooLate ? .max : time, job)
+  }
 }
 
 package struct WallTime: Sendable, Hashable {

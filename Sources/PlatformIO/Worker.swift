@@ -25,7 +25,8 @@ package final class Worker: Sendable {
   deinit { jobs.update { $0.isEnding = true } }
 
   /// Does a job on the worker's thread, soon, or once the monotonic clock shows `time`. Jobs that are due keep their order.
-  /// If the system gives no thread, the job is done at once, by the caller.
+  /// If the system gives no thread, a job without a time is done at once, by the caller, and one with a time waits for the
+  /// next job to start one.
   package func perform(at time: UInt64? = nil, _ job: @escaping @Sendable () -> Void) {
     let mustStart = jobs.update { jobs in
       if let time { jobs.timed.append((time, job)) } else { jobs.waiting.append(job) }
@@ -37,8 +38,11 @@ package final class Worker: Sendable {
     let jobs = jobs
     guard !Platform.startThread({ Worker.run(jobs) }) else { return }
     let left = jobs.update { jobs in
-      defer { jobs = Jobs() }
-      return jobs.waiting + jobs.timed.map(\.job)
+      defer {
+        jobs.waiting = []
+        jobs.isRunning = false
+      }
+      return jobs.waiting
     }
     for job in left { job() }
   }

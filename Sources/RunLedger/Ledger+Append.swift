@@ -20,14 +20,15 @@ extension Ledger {
   /// Stores an event at the next offset.
   ///
   /// Storing an event of the same id and content again stores nothing and succeeds; an id that is taken by other content
-  /// throws `.conflict`, unless `onConflict` is `.ignore`. Under `.always` it returns once the event is durable.
+  /// throws `.conflict`, unless `onConflict` is `.ignore`. Under `.always`, or with `durably`, it returns once the event is
+  /// durable; `durably: false` asks for no more than `.never` gives.
   /// Thread-safe: what several threads append at the same time shares one write and one sync. Cost alone: one write, one
   /// sync under `.always`.
   @discardableResult
   public func append(
-    _ event: Event, onConflict: ConflictPolicy = .error
+    _ event: Event, onConflict: ConflictPolicy = .error, durably: Bool? = nil
   ) throws(LedgerError) -> Receipt {
-    try store([event], onConflict)[0]
+    try store([event], onConflict, durably)[0]
   }
 
   /// Stores events in order, all or none, and says of each what became of it.
@@ -36,46 +37,48 @@ extension Ledger {
   /// crash all new events of the call are there or none. Otherwise as `append`.
   @discardableResult
   public func extend(
-    _ events: some Collection<Event>, onConflict: ConflictPolicy = .error
+    _ events: some Collection<Event>, onConflict: ConflictPolicy = .error, durably: Bool? = nil
   ) throws(LedgerError) -> [Receipt] {
     // An array, because a lazy collection may make other events each time it is walked through.
-    try store(Array(events), onConflict)
+    try store(Array(events), onConflict, durably)
   }
 
   /// As the blocking `append`, for tasks: it suspends, and never keeps a thread of the cooperative pool waiting for the
   /// disk.
   @discardableResult
   public func append(
-    _ event: Event, onConflict: ConflictPolicy = .error
+    _ event: Event, onConflict: ConflictPolicy = .error, durably: Bool? = nil
   ) async throws(LedgerError) -> Receipt {
-    try await store([event], onConflict)[0]
+    try await store([event], onConflict, durably)[0]
   }
 
   /// As the blocking `extend`, for tasks.
   @discardableResult
   public func extend(
-    _ events: some Collection<Event>, onConflict: ConflictPolicy = .error
+    _ events: some Collection<Event>, onConflict: ConflictPolicy = .error, durably: Bool? = nil
   ) async throws(LedgerError) -> [Receipt] {
-    try await store(Array(events), onConflict)
+    try await store(Array(events), onConflict, durably)
   }
 
   // The two differ in how they wait, and in nothing else.
 
-  private func store(_ events: [Event], _ onConflict: ConflictPolicy) throws(LedgerError) -> [Receipt] {
+  private func store(
+    _ events: [Event], _ onConflict: ConflictPolicy, _ durably: Bool?
+  ) throws(LedgerError) -> [Receipt] {
     try check(events)
     while true {
-      let submitted = try submit(events, onConflict)
+      let submitted = try submit(events, onConflict, durably)
       let outcome = log.outcome(of: submitted.pending)
       if let receipts = try finish(submitted, outcome) { return receipts }
     }
   }
 
   private func store(
-    _ events: [Event], _ onConflict: ConflictPolicy
+    _ events: [Event], _ onConflict: ConflictPolicy, _ durably: Bool?
   ) async throws(LedgerError) -> [Receipt] {
     try check(events)
     while true {
-      let submitted = try submit(events, onConflict)
+      let submitted = try submit(events, onConflict, durably)
       let outcome = await log.outcome(of: submitted.pending)
       if let receipts = try finish(submitted, outcome) { return receipts }
     }
@@ -97,7 +100,9 @@ extension Ledger {
   }
 
   /// Decides what is new and queues that, in one step, so that the order of decisions is the order of the log.
-  private func submit(_ events: [Event], _ onConflict: ConflictPolicy) throws(LedgerError) -> Submitted {
+  private func submit(
+    _ events: [Event], _ onConflict: ConflictPolicy, _ durably: Bool?
+  ) throws(LedgerError) -> Submitted {
     try deciding.withLock { (deciding) throws(LedgerError) in
       let hashes = events.map { XXH3.hash64($0.id.utf8Span.span.rawBytes, seed: seed) }
       guard !hashes.contains(where: deciding.onTheirWay.contains) else {
@@ -114,7 +119,7 @@ extension Ledger {
       for hash in hashes { deciding.onTheirWay.insert(hash) }
       let decided = plan
       // Without new events the batch is empty: a duplicate is as durable as a new event would be.
-      let pending = log.submit(batch) { [self] stored in enter(events, decided, stored) }
+      let pending = log.submit(batch, durably: durably) { [self] stored in enter(events, decided, stored) }
       return Submitted(pending: pending, hashes: hashes, plan: decided)
     }
   }

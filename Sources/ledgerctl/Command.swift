@@ -35,7 +35,7 @@ struct Option: Sendable {
   static let json = flag("--json", "report as one JSON object")
   static let sync = value(
     "--sync",
-    "always|never",
-    "when an append counts as done: on the disk (always), or at the end (never)"
+    "always|interval=D|never",
+    "when an append is on the disk: before it counts (always), D later such as 100ms (interval), at the end (never)"
   )
 }

@@ -19,6 +19,8 @@ struct ImportBatch {
   private(set) var report: ImportReport
   /// Events that are stored, now or before.
   private var settled: UInt64 = 0
+  /// How many events were settled when the ledger's latest offset was this; not known to be durable yet.
+  private var unacknowledged: [(settled: UInt64, latest: Offset)] = []
 
   private var events: [Event] = []
   /// Where each of them came from.
@@ -88,12 +90,12 @@ struct ImportBatch {
         try commitBefore(place, error)
       }
     }
-    if choices.syncPolicy == .always { try acknowledge() }
+    try acknowledgeDurable()
   }
 
   /// Makes everything durable that was not made so batch by batch.
   mutating func finish() throws(Failure) {
-    guard choices.syncPolicy == .never else { return }
+    guard choices.syncPolicy != .always else { return }
     let ledger = ledger
     try onLedger { () throws(LedgerError) in try ledger.sync() }
     try acknowledge()
@@ -104,7 +106,7 @@ struct ImportBatch {
     let (ledger, good) = (ledger, events[..<place])
     if !good.isEmpty {
       count(try onLedger { () throws(LedgerError) in try ledger.extend(good) })
-      if choices.syncPolicy == .always { try acknowledge() }
+      try acknowledgeDurable()
     }
     if error.code == .conflict { report.conflicts += 1 }
     throw Failure(.badData, "\(origins[place].description): \(error)")
@@ -138,11 +140,26 @@ struct ImportBatch {
     settled += UInt64(receipts.count)
   }
 
+  /// Acknowledges what is durable by now, where that is known before the end.
+  private mutating func acknowledgeDurable() throws(Failure) {
+    switch choices.syncPolicy {
+    case .always: try acknowledge()
+    case .never: break
+    case .interval:
+      unacknowledged.append((settled, ledger.latestOffset))
+      let durable = ledger.durableOffset
+      guard let last = unacknowledged.lastIndex(where: { $0.latest <= durable }) else { return }
+      let count = unacknowledged[last].settled
+      unacknowledged.removeFirst(last + 1)
+      try acknowledge(count)
+    }
+  }
+
   /// Says how many events are safe, at once.
-  private mutating func acknowledge() throws(Failure) {
-    guard choices.hasAcks, settled > 0 else { return }
-    let settled = settled
-    output.add(JSONLine { $0.member("acked", settled) })
+  private mutating func acknowledge(_ count: UInt64? = nil) throws(Failure) {
+    let count = count ?? settled
+    guard choices.hasAcks, count > 0 else { return }
+    output.add(JSONLine { $0.member("acked", count) })
     try output.flush()
   }
 }

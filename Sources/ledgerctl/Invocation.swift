@@ -107,10 +107,15 @@ struct Invocation: Sendable {
   }
 
   func syncPolicy() throws(Failure) -> SyncPolicy {
-    if let text = text("--sync"), text.hasPrefix("interval=") {
-      throw .usage("--sync \(text) is not supported yet; write always or never")
+    let prefix = "interval="
+    guard let text = text("--sync"), text.hasPrefix(prefix) else {
+      return try choice("--sync", ["always": .always, "never": .never])
     }
-    return try choice("--sync", ["always": .always, "never": .never])
+    guard let interval = TimeSpan.parse(text.dropFirst(prefix.count)), interval >= .milliseconds(1) else {
+      throw .usage(
+        "--sync \(text) has no time span of a millisecond or more; write it as 10ms, 5s, 2h or 14d")
+    }
+    return .interval(interval)
   }
 
   // MARK: The ledger

@@ -72,15 +72,15 @@ extension Command {
         found.isSound ? "sound: \(found.records) events\n" : "damaged: \(found.records) events can be read\n"
       )
     }
-    if let torn = found.torn {
-      console.messages.say(
-        "\(path)/\(torn.file): bytes \(torn.bytes.lowerBound)–\(torn.bytes.upperBound) are an interrupted write that was never acknowledged as durable; the next writer sets them aside"
-      )
-    }
+    if let torn = found.torn { console.messages.say(sentence(torn, of: path)) }
     return found.isSound ? .done : .badData
   }
 
-  private static func object(_ damage: Damage) -> JSONLine {
+  static func sentence(_ torn: (file: String, bytes: Range<UInt64>), of path: String) -> String {
+    "\(path)/\(torn.file): bytes \(torn.bytes.lowerBound)–\(torn.bytes.upperBound) are an interrupted write that was never acknowledged as durable; the next writer sets them aside"
+  }
+
+  static func object(_ damage: Damage) -> JSONLine {
     JSONLine { line in
       line.member("file", damage.file)
       line.member("bytes", from: damage.bytes.lowerBound, to: damage.bytes.upperBound)
@@ -89,7 +89,7 @@ extension Command {
     }
   }
 
-  private static func sentence(_ damage: Damage) -> String {
+  static func sentence(_ damage: Damage) -> String {
     let what =
       switch damage.kind {
       case .header: "the segment's header is damaged"

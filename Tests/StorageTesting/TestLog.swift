@@ -39,11 +39,43 @@ package enum TestLog {
   }
 }
 
-/// A clock that stands still and numbers from a seed.
+/// A clock that goes on when it is told to, and numbers from a seed.
 package final class SeededEnvironment: Environment {
+  private struct Timers: Sendable {
+    var now: UInt64 = 0
+    var due: [(time: UInt64, job: @Sendable () -> Void)] = []
+  }
+
   private let generator: Locked<SeededGenerator>
+  private let timers = Locked(Timers())
 
   package init(seed: UInt64) { generator = Locked(SeededGenerator(seed: seed)) }
+
+  package func perform(after nanoseconds: UInt64, on worker: Worker, _ job: @escaping @Sendable () -> Void) {
+    timers.withLock { $0.due.append(($0.now + nanoseconds, job)) }
+  }
+
+  /// Lets time pass, and does what falls due, in order, on this thread.
+  package func advance(by duration: Duration) {
+    let (seconds, attoseconds) = duration.components
+    let nanoseconds = UInt64(seconds) * 1_000_000_000 + UInt64(attoseconds) / 1_000_000_000
+    let end = timers.withLock { $0.now + nanoseconds }
+    while true {
+      let job: (@Sendable () -> Void)? = timers.withLock { timers in
+        guard let next = timers.due.indices.min(by: { timers.due[$0].time < timers.due[$1].time }),
+          timers.due[next].time <= end
+        else {
+          timers.now = end
+          return nil
+        }
+        let timer = timers.due.remove(at: next)
+        timers.now = timer.time
+        return timer.job
+      }
+      guard let job else { return }
+      job()
+    }
+  }
 
   package func wallTime() -> WallTime { WallTime(seconds: 1_700_000_000, nanoseconds: 0) }
   package func randomUInt64() -> UInt64 { generator.withLock { $0.next() } }

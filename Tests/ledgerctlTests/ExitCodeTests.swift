@@ -44,7 +44,7 @@ import Testing
     (["create", "/tmp/ledgerctl-never", "--segment-size", "512"], "segment size of 512"),
     (["import", "L", "--on-conflict", "skip"], "write error or ignore"),
     (["import", "L", "--sync", "sometimes"], "write always or never"),
-    (["import", "L", "--sync", "interval=1s"], "interval=1s is not supported yet"),
+    (["import", "L", "--sync", "interval=1"], "interval=1 has no time span of a millisecond or more"),
     (["import", "L", "--shared"], "--shared is not supported yet"),
     (["import", "L", "--wait", "1s"], "--wait is not supported yet"),
     (["import", "L", "-", "-"], "standard input is named twice"),

@@ -1,0 +1,26 @@
+internal import PlatformIO
+
+/// A log's directory as a whole: where it is, and what else may be there.
+package enum LogLocation {
+  /// The path from the root, whatever the working directory is later.
+  package static func absolute(_ path: String) throws(LogError) -> String {
+    try LogDirectory(path, in: DiskFileSystem.shared).path
+  }
+
+  package static func exists(_ path: String) throws(LogError) -> Bool {
+    try onFile { () throws(FileSystemError) in try DiskFileSystem.shared.status(of: path) != nil }
+  }
+
+  /// Gives a complete, durable log its name, durably. The log must be closed, and nothing may be at the new path.
+  package static func rename(_ path: String, to newPath: String) throws(LogError) {
+    try onFile { () throws(FileSystemError) in
+      try DiskFileSystem.shared.rename(path, to: newPath)
+      try DiskFileSystem.shared.syncDirectory(parent(of: newPath))
+    }
+  }
+
+  static func parent(of path: String) -> String {
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
+  }
+}

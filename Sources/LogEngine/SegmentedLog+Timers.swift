@@ -1,0 +1,91 @@
+internal import PlatformIO
+internal import Synchronization
+
+/// What happens some time after an append. Timers run on the worker's thread and hold no log alive.
+extension SegmentedLog {
+  // MARK: Interval
+
+  /// Sees to it that what was just written is durable when the interval has passed.
+  func scheduleSync(_ writer: inout Writer) {
+    guard case .interval(let interval) = syncPolicy, !writer.isSyncDue else { return }
+    writer.isSyncDue = true
+    environment.perform(after: interval.nanoseconds, on: worker) { [weak self] in self?.syncBehind() }
+  }
+
+  private struct Unsynced {
+    var file: any LogFile
+    var number: SegmentNumber
+    var end: FilePosition
+    var next: Offset
+  }
+
+  /// Syncs without holding up appends: what is written meanwhile is the next sync's.
+  private func syncBehind() {
+    let unsynced: Unsynced? = writer.withLock { writer in
+      writer.isSyncDue = false
+      // A sealed segment was synced with its seal.
+      guard case .active(let active) = writer.state, active.synced < active.end else { return nil }
+      return Unsynced(
+        file: active.file, number: active.number, end: active.end, next: published.withLock { $0.next })
+    }
+    guard let unsynced else { return }
+    do throws(LogError) {
+      try synchronize(unsynced.file)
+    } catch {
+      writer.withLock { writer in
+        if case .closed = writer.state { return }
+        writer.state = .poisoned(error)
+      }
+      return
+    }
+    writer.withLock { writer in
+      guard case .active(var active) = writer.state, active.number == unsynced.number else { return }
+      active.synced = max(active.synced, unsynced.end)
+      writer.state = .active(active)
+      awaitQuiet(&writer)
+    }
+    published.withLock { $0.durable = max($0.durable, unsynced.next) }
+  }
+
+  // MARK: Quiet
+
+  private static let quietNanoseconds: UInt64 = 1_000_000_000
+
+  /// Lays a sync frame once nothing was appended for a second after a sync, so that damage to the last records is not taken
+  /// for a tear. FORMAT.md, "Sync frame".
+  func awaitQuiet(_ writer: inout Writer) {
+    guard !writer.isQuietDue, case .active(let active) = writer.state, active.quietEnd != active.end else {
+      return
+    }
+    writer.isQuietDue = true
+    let (number, end) = (active.number, active.end)
+    environment.perform(after: Self.quietNanoseconds, on: worker) { [weak self] in
+      self?.layQuietFrame(number, end)
+    }
+  }
+
+  private func layQuietFrame(_ number: SegmentNumber, _ end: FilePosition) {
+    writer.withLock { writer in
+      writer.isQuietDue = false
+      // What is not synced yet will be, or is not meant to be; either way its sync sees to the frame.
+      guard case .active(var active) = writer.state, active.synced == active.end else { return }
+      if active.number == number, active.end == end {
+        // A failure shows in the state, and with the next append.
+        do throws(LogError) { try writeSyncFrame(&active, &writer) } catch {}
+      } else {
+        awaitQuiet(&writer)
+      }
+    }
+  }
+}
+
+extension Duration {
+  /// At least 0; what no clock will reach for the longest.
+  var nanoseconds: UInt64 {
+    let (seconds, attoseconds) = components
+    guard seconds >= 0, attoseconds >= 0 else { return 0 }
+    let (whole, isTooLong) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
+    let (sum, isStillTooLong) = whole.addingReportingOverflow(UInt64(attoseconds) / 1_000_000_000)
+    return isTooLong || isStillTooLong ? .max : sum
+  }
+}

@@ -1,0 +1,43 @@
+import PlatformIO
+import StorageTesting
+import Testing
+
+@Suite struct WorkerTests {
+  @Test(.timeLimit(.minutes(1))) func `jobs are done one after another, in order, on another thread`() {
+    let worker = Worker()
+    let done = Monitor([Int]())
+    for number in 0..<100 { worker.perform { done.update { $0.append(number) } } }
+    let order = done.wait { $0.count == 100 ? $0 : nil }
+    #expect(order == Array(0..<100))
+  }
+
+  @Test(.timeLimit(.minutes(1))) func `a job with a time is not done before it, and holds up no other`() {
+    let worker = Worker()
+    let done = Monitor([String]())
+    let start = SystemEnvironment.monotonicNanoseconds()
+    worker.perform(at: start + 60_000_000) { done.update { $0.append("late") } }
+    worker.perform(at: start + 30_000_000) { done.update { $0.append("early") } }
+    worker.perform { done.update { $0.append("now") } }
+    let order = done.wait { $0.count == 3 ? $0 : nil }
+    #expect(order == ["now", "early", "late"])
+    #expect(SystemEnvironment.monotonicNanoseconds() - start >= 60_000_000)
+  }
+
+  @Test(.timeLimit(.minutes(1)))
+  func `a worker that goes ends its thread, and what was due later is not done`() {
+    let done = Monitor(0)
+    final class Witness: Sendable {
+      let done: Monitor<Int>
+      init(_ done: Monitor<Int>) { self.done = done }
+      deinit { done.update { $0 += 1 } }
+    }
+    do {
+      let worker = Worker()
+      let witness = Witness(done)
+      worker.perform(at: .max) { _ = witness }
+      worker.perform {}
+    }
+    // The thread has ended when it has let go of the job.
+    done.wait { $0 == 1 ? () : nil }
+  }
+}
