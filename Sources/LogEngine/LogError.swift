@@ -8,7 +8,7 @@ public struct LogError: Error, Sendable, Hashable, CustomStringConvertible {
       case fileSystem, noSuchLog, notALog, alreadyExists, locked, newerFormat, wrongApplication
       case damaged, missingSegment, foreignSegment, suspectTail, linkedSegment
       case recordTooLarge, batchTooLarge, invalidOption, offsetNotKept, offsetBeyondEnd, outOfOffsets
-      case readOnly, closed, forked, outcomeUnknown, changedMeanwhile
+      case readOnly, closed, forked, outcomeUnknown, changedMeanwhile, quotaExceeded, networkFileSystem
     }
     private let kind: Kind
     /// The code's name.
@@ -54,6 +54,10 @@ public struct LogError: Error, Sendable, Hashable, CustomStringConvertible {
     public static let readOnly = Code(kind: .readOnly)
     /// The handle was closed.
     public static let closed = Code(kind: .closed)
+    /// The append would pass the byte quota.
+    public static let quotaExceeded = Code(kind: .quotaExceeded)
+    /// The log is on a network file system.
+    public static let networkFileSystem = Code(kind: .networkFileSystem)
     /// The handle is another process's: it was opened before a fork(2).
     public static let forked = Code(kind: .forked)
     /// A writer reset or trimmed the log while it was being opened for reading. Open it again.

@@ -23,6 +23,11 @@ public struct LogOptions: Sendable {
   public var segmentSize: UInt64 = 64 << 20
   /// Whose records these are; another's log is refused.
   public var application = ApplicationTag(id: 0)
+  /// The most bytes that the segments may use together: an append beyond throws `.quotaExceeded`, before the disk is full. No
+  /// limit unless set. Preallocated space that is not used yet does not count.
+  public var byteQuota: UInt64?
+  /// Open a log on a network file system, whose locks and syncs may not keep their promises. Refused unless set.
+  public var allowsNetworkFileSystem = false
   /// Treat an unsynced end that looks damaged as one that was interrupted: its bytes are kept aside and the log goes on.
   public var acceptSuspectTail = false
 

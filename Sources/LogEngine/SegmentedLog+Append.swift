@@ -91,11 +91,12 @@ extension SegmentedLog {
           words.append(.stored(next..<next))
           continue
         }
+        let room = try roomUnderQuota(for: rest[rest.startIndex].byteCount)
         let active = try activeSegment(&writer, holding: rest[rest.startIndex].byteCount)
         var byteCount = 0
         let part = rest.prefix { pending in
           byteCount += pending.byteCount
-          return active.hasRoom(for: byteCount)
+          return active.hasRoom(for: byteCount) && byteCount <= room
         }
         commit(part, active, &writer, &words)
       } catch {
@@ -103,6 +104,22 @@ extension SegmentedLog {
       }
     }
     return words
+  }
+
+  /// How many bytes may still be appended.
+  private func roomUnderQuota(for byteCount: Int) throws(LogError) -> Int {
+    guard let byteQuota, byteCount > 0 else { return .max }
+    let used = published.withLock { $0.segments.reduce(0) { $0 + $1.byteCount } }
+    // What a new segment and the ends of two would take is kept free, so that the quota is a promise.
+    let overhead = SegmentHeader.dataStart.rawValue + 2 * ActiveSegment.reserve
+    let taken = used + overhead
+    guard taken + UInt64(byteCount) <= byteQuota else {
+      throw LogError(
+        .quotaExceeded, path: directory.path,
+        "the log uses \(used) bytes, and \(byteCount) more would pass its quota of \(byteQuota); raise the quota, or drop old records"
+      )
+    }
+    return Int(clamping: byteQuota - taken)
   }
 
   /// Commits what fits into a segment: one write, one sync, and then it is there for all to see.

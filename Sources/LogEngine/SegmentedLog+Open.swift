@@ -37,6 +37,7 @@ extension SegmentedLog {
       throw LogError(
         .alreadyExists, path: directory.path, "there is a log already; open it, or choose another path")
     }
+    try refuseNetworkFileSystem(directory, options)
     switch options.access {
     case .readOnly:
       guard isThere else { throw noSuchLog(directory) }
@@ -48,6 +49,24 @@ extension SegmentedLog {
       }
       return try openForWriting(directory, options, environment, try LogLock(directory, environment), replay)
     }
+  }
+
+  private static func refuseNetworkFileSystem(
+    _ directory: LogDirectory, _ options: LogOptions
+  ) throws(LogError) {
+    guard !options.allowsNetworkFileSystem, options.access == .readWrite else { return }
+    let isRemote = try onFile { () throws(FileSystemError) in
+      for path in [directory.path, LogLocation.parent(of: directory.path)] {
+        if try directory.fileSystem.status(of: path) != nil { return try directory.fileSystem.isRemote(path) }
+      }
+      // Creating it will say what is missing.
+      return false
+    }
+    guard isRemote else { return }
+    throw LogError(
+      .networkFileSystem, path: directory.path,
+      "this is a network file system, whose locks and syncs may not keep their promises; use a local disk, or allow it"
+    )
   }
 
   static func noSuchLog(_ directory: LogDirectory) -> LogError {

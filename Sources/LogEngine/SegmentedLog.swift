@@ -9,6 +9,7 @@ public final class SegmentedLog: Sendable {
   let directory: LogDirectory
   let environment: any Environment
   package let syncPolicy: SyncPolicy
+  let byteQuota: UInt64?
 
   /// The log's identity, kept by all its copies.
   public let id: UniqueID
@@ -63,6 +64,7 @@ public final class SegmentedLog: Sendable {
     self.directory = directory
     self.environment = environment
     syncPolicy = options.syncPolicy
+    byteQuota = options.byteQuota
     self.id = id
     self.application = application
     self.recovery = recovery

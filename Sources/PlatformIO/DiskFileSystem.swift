@@ -8,6 +8,8 @@ package final class DiskFileSystem: FileSystem {
     path.isEmpty || path.hasPrefix("/") ? path : try Platform.workingDirectory(path) + "/" + path
   }
 
+  package func isRemote(_ path: String) throws(FileSystemError) -> Bool { try Platform.isRemote(path) }
+
   package func createDirectory(_ path: String) throws(FileSystemError) -> Bool {
     try Platform.makeDirectory(path)
   }

@@ -14,6 +14,9 @@ package protocol FileSystem: AnyObject, Sendable {
   /// The path from the root to what `path` names now, whatever the working directory is later.
   func absolutePath(_ path: String) throws(FileSystemError) -> String
 
+  /// Does a directory live on another machine? False where that cannot be told.
+  func isRemote(_ path: String) throws(FileSystemError) -> Bool
+
   /// Makes one directory, for its owner alone (0700). `false`: something of that name is there already.
   func createDirectory(_ path: String) throws(FileSystemError) -> Bool
 
@@ -43,6 +46,8 @@ package protocol FileSystem: AnyObject, Sendable {
 extension FileSystem {
   /// A file system without a working directory takes paths as they are.
   package func absolutePath(_ path: String) throws(FileSystemError) -> String { path }
+
+  package func isRemote(_ path: String) throws(FileSystemError) -> Bool { false }
 }
 
 /// An open file. It is closed when the last reference goes; what matters is durable by `sync`, so a close has nothing

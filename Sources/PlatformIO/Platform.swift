@@ -126,6 +126,44 @@ package enum Platform {
         device: UInt64(truncatingIfNeeded: raw.st_dev), inode: UInt64(truncatingIfNeeded: raw.st_ino)))
   }
 
+  /// Is the file system of a path one that other machines share? False where that cannot be told.
+  static func isRemote(_ path: String) throws(FileSystemError) -> Bool {
+    try checkPath(path, .status)
+    #if canImport(Darwin)
+      var raw = statfs()
+      if unsafe statfs(path, &raw) != 0 { throw lastError(.status, path) }
+      return raw.f_flags & UInt32(MNT_LOCAL) == 0
+    #else
+      var raw = stat()
+      if unsafe stat(path, &raw) != 0 { throw lastError(.status, path) }
+      return MountTable(readTextFile("/proc/self/mountinfo")).isRemote(device: UInt64(raw.st_dev))
+    #endif
+  }
+
+  /// Empty if it cannot be read: for what the system says of itself, which may be hidden.
+  private static func readTextFile(_ path: String) -> String {
+    var text: [UInt8] = []
+    do throws(FileSystemError) {
+      let descriptor = FileDescriptor(owning: try openForStreaming(path))
+      var chunk = [UInt8](repeating: 0, count: 64 << 10)
+      while true {
+        var result: Result<Int, FileSystemError> = .success(0)
+        unsafe chunk.withUnsafeMutableBytes { buffer in
+          do throws(FileSystemError) {
+            result = .success(try unsafe readSome(descriptor.raw, into: buffer, path))
+          } catch {
+            result = .failure(error)
+          }
+        }
+        let count = try result.get()
+        if count == 0 { return String(decoding: text, as: UTF8.self) }
+        text += chunk[..<count]
+      }
+    } catch {
+      return ""
+    }
+  }
+
   static func makeLink(_ path: String, as newPath: String) throws(FileSystemError) {
     try checkPath(path, .link)
     try checkPath(newPath, .link)

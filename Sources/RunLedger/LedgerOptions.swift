@@ -15,6 +15,10 @@ public struct LedgerOptions: Sendable {
   public var kindRule: KindRule?
   /// The largest payload that an append accepts, in bytes; at most ``EventLimits/payloadBytes``.
   public var maximumPayload = EventLimits.defaultPayloadBytes
+  /// The most bytes that the ledger's segments may use together; see `LogOptions.byteQuota`.
+  public var byteQuota: UInt64?
+  /// See `LogOptions.allowsNetworkFileSystem`.
+  public var allowsNetworkFileSystem = false
   /// See `LogOptions.acceptSuspectTail`.
   public var acceptSuspectTail = false
 
@@ -34,6 +38,8 @@ public struct LedgerOptions: Sendable {
     options.application = ApplicationTag(
       id: Self.applicationID, options: kindRule == .anyText ? Self.anyKind : 0)
     options.acceptSuspectTail = acceptSuspectTail
+    options.byteQuota = byteQuota
+    options.allowsNetworkFileSystem = allowsNetworkFileSystem
     return options
   }
 }

@@ -49,7 +49,8 @@ extension Failure {
     case .alreadyExists: .cannotCreate
     case .locked, .changedMeanwhile: .locked
     case .invalidOption: .usage
-    case .outcomeUnknown, .outOfOffsets: .inputOutput
+    case .outcomeUnknown, .outOfOffsets, .quotaExceeded: .inputOutput
+    case .networkFileSystem: .cannotCreate
     case .readOnly, .closed, .forked: .bug
     default: .badData
     }

@@ -231,4 +231,44 @@ import Testing
     try disk.open(TestLog.path + "/" + RecoveryTests.first, .readWrite).write(bytes.span.rawBytes, at: 0)
     #expect(try #require(throws: LogError.self) { try log.withRecord(at: 3) { _ in } }.code == .damaged)
   }
+
+  @Test func `a network file system is refused for writing unless allowed`() throws {
+    let disk = ObservedFileSystem(MemoryFileSystem(), isOnNetwork: true)
+    _ = try disk.createDirectory(TestLog.path)
+    #expect(try #require(throws: LogError.self) { try TestLog.open(disk) }.code == .networkFileSystem)
+    #expect(try disk.entries(of: TestLog.path).isEmpty)
+    let log = try TestLog.open(disk) { $0.allowsNetworkFileSystem = true }
+    try TestLog.append(log, ["one"])
+    try log.close()
+    // A reader takes no lock and promises nothing.
+    #expect(try TestLog.records(try TestLog.open(disk) { $0.access = .readOnly }) == ["one"])
+    #expect(try !DiskFileSystem.shared.isRemote(FileManager.default.temporaryDirectory.path))
+  }
+
+  @Test func `a log never uses more than its quota, and takes appends again when there is room`() throws {
+    let disk = MemoryFileSystem()
+    let quota: UInt64 = 60_000
+    let log = try TestLog.open(disk) { $0.byteQuota = quota }
+    var stored = 0
+    let error = try #require(throws: LogError.self) {
+      while true {
+        try TestLog.append(log, [String(repeating: "x", count: 500 + stored % 7 * 100)])
+        stored += 1
+        #expect(log.size.bytes <= quota)
+      }
+    }
+    #expect(error.code == .quotaExceeded)
+    #expect(stored > 10)
+    #expect(try TestLog.records(log).count == stored)
+    // A smaller one may still fit; one that does not changes nothing.
+    #expect(throws: LogError.self) { try TestLog.append(log, [String(repeating: "y", count: 30_000)]) }
+    #expect(try TestLog.records(log).count == stored)
+    try log.sync()
+    try log.reset()
+    try TestLog.append(log, ["room again"])
+    try log.close()
+    var used: UInt64 = 0
+    for (_, bytes) in try DiskImage(of: disk).files { used += UInt64(bytes.lastIndex { $0 != 0 } ?? 0) }
+    #expect(used <= quota)
+  }
 }

@@ -41,3 +41,22 @@ import Testing
     done.wait { $0 == 1 ? () : nil }
   }
 }
+
+@Suite struct MountTableTests {
+  @Test func `network file systems are told from local ones by their device`() {
+    let table = MountTable(
+      """
+      25 30 0:23 / /proc rw,nosuid - proc proc rw
+      30 1 254:1 / / rw,relatime shared:1 master:2 - ext4 /dev/root rw
+      41 30 0:45 / /home/a\\040b rw,relatime - nfs4 server:/export rw,vers=4.2
+      nonsense
+      42 30 0:600 / /mnt rw - cifs //server/share rw
+      """)
+    #expect(!table.isRemote(device: 254 << 8 | 1))
+    #expect(table.isRemote(device: 45))
+    #expect(!table.isRemote(device: 46))
+    // 600 = 0x258: the high bits of a minor number stand above the major's.
+    #expect(table.isRemote(device: 0x58 | 0x2 << 20))
+    #expect(!MountTable("").isRemote(device: 45))
+  }
+}

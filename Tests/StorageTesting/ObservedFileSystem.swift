@@ -36,8 +36,11 @@ package final class ObservedFileSystem: FileSystem {
   private let base: any FileSystem
   private let watch: Locked<Watch>
 
-  package init(_ base: any FileSystem, _ observer: @escaping Observer = { _ in nil }) {
+  package init(
+    _ base: any FileSystem, isOnNetwork: Bool = false, _ observer: @escaping Observer = { _ in nil }
+  ) {
     self.base = base
+    self.isOnNetwork = isOnNetwork
     watch = Locked(Watch(observer: observer))
   }
 
@@ -51,6 +54,11 @@ package final class ObservedFileSystem: FileSystem {
     let call = Call(operation: operation, name: name, position: position, count: count)
     if let code = observer(call) { throw FileSystemError(code, operation, path: path, position: position) }
   }
+
+  /// What `isRemote` answers.
+  package let isOnNetwork: Bool
+
+  package func isRemote(_ path: String) throws(FileSystemError) -> Bool { isOnNetwork }
 
   package func createDirectory(_ path: String) throws(FileSystemError) -> Bool {
     try tell(.createDirectory, path)
