@@ -93,10 +93,7 @@ import Testing
       var options = LogOptions()
       options.creation = .createIfMissing
       let log = try SegmentedLog.open(at: place.path + "/log", options: options)
-      typealias Fork = @convention(c) () -> Int32
-      let symbol = unsafe try #require(dlsym(nil, "fork"))
-      let fork = unsafe unsafeBitCast(symbol, to: Fork.self)
-      let child = fork()
+      let child = try HandleTests.fork()
       if child == 0 {
         alarm(20)
         while true { pause() }
@@ -108,6 +105,13 @@ import Testing
       unsafe waitpid(child, &status, 0)
       #expect(throws: Never.self) { try again.get().close() }
     }
+  }
+
+  /// Swift hides fork, and embedders written in other languages do not.
+  private static func fork() throws -> Int32 {
+    typealias Fork = @convention(c) () -> Int32
+    let symbol = unsafe try #require(dlsym(nil, "fork"))
+    return unsafe unsafeBitCast(symbol, to: Fork.self)()
   }
 
   private static func isRefused(_ use: () throws(LogError) -> Void) -> Bool {
@@ -126,11 +130,7 @@ import Testing
       options.creation = .createIfMissing
       let log = try SegmentedLog.open(at: place.path + "/log", options: options)
       try TestLog.append(log, ["first"])
-      // Swift hides fork, and embedders written in other languages do not.
-      typealias Fork = @convention(c) () -> Int32
-      let symbol = unsafe try #require(dlsym(nil, "fork"))
-      let fork = unsafe unsafeBitCast(symbol, to: Fork.self)
-      let child = fork()
+      let child = try HandleTests.fork()
       if child == 0 {
         alarm(20)
         let isRefused =
