@@ -23,6 +23,8 @@ struct LogDirectory: Sendable {
     return String(repeating: "0", count: max(0, 8 - digits.count)) + digits + ".seg"
   }
 
+  static func sidecarName(of segment: SegmentNumber) -> String { name(of: segment).dropLast(4) + ".idx" }
+
   static func segment(named name: String) -> SegmentNumber? {
     guard name.hasSuffix(".seg"), let value = UInt64(name.dropLast(4)), value >= 1 else { return nil }
     let number = SegmentNumber(value)
@@ -33,6 +35,8 @@ struct LogDirectory: Sendable {
     /// In rising order.
     var segments: [SegmentNumber] = []
     var temporaries: [String] = []
+    /// The segments that have a sidecar, or had one.
+    var sidecars: [SegmentNumber] = []
     /// Files that are not the engine's.
     var others: [String] = []
     var hasLock = false
@@ -44,6 +48,8 @@ struct LogDirectory: Sendable {
     for name in names.sorted() {
       if let segment = Self.segment(named: name) {
         listing.segments.append(segment)
+      } else if name.hasSuffix(".idx"), let segment = Self.segment(named: name.dropLast(4) + ".seg") {
+        listing.sidecars.append(segment)
       } else if name.hasSuffix(Self.temporarySuffix) {
         listing.temporaries.append(name)
       } else if name == Self.lockName {
@@ -143,6 +149,13 @@ struct LogDirectory: Sendable {
     } catch {
       if error.code != .notFound { throw error }
     }
+  }
+
+  /// A sidecar without its segment is of no use, and in nobody's way.
+  func removeSidecar(of segment: SegmentNumber) {
+    do throws(FileSystemError) {
+      try removeIfPresent(path(of: Self.sidecarName(of: segment)))
+    } catch {}
   }
 
   private static func keptStem(of segment: SegmentNumber, from start: FilePosition) -> String {

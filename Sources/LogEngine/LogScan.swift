@@ -21,12 +21,18 @@ struct LogScan: ~Copyable {
     var isSealed: Bool
     /// Nothing was written since the log was last quiet.
     var endsInSyncFrame = false
+    /// As far as a sidecar has it, so that it need not be written again.
+    var sidecarEnd: FilePosition?
+    /// The application's index of a segment that was read to its seal.
+    var index: StoredBytes?
     var nextOffset: Offset { header.firstOffset.advanced(by: UInt64(positions.count)) }
   }
 
   let directory: LogDirectory
   /// May a writer be at work meanwhile? Then what the end looks like is read again before it is believed.
   let besideWriter: Bool
+  /// What sidecars are read for, and gets the records that no sidecar has; without one everything is read.
+  let index: (any RecordIndex)?
   private(set) var findings: [Finding] = []
   /// Damage that costs nothing yet: one of two header copies.
   private(set) var blemishes: [Damage] = []
@@ -37,14 +43,17 @@ struct LogScan: ~Copyable {
   private(set) var listing = LogDirectory.Listing()
   /// Segments wholly below `logStart`: not part of the log any more, and never read.
   private(set) var garbage: [SegmentNumber] = []
+  /// How many records were read.
+  private(set) var recordsRead: UInt64 = 0
   /// By the newest header's word.
   private var logStart: Offset?
   /// Segments that do not fit together may hold an offset twice; nobody is told of it a second time.
-  private var nextToVisit = Offset.zero
+  var nextToVisit = Offset.zero
 
-  init(_ directory: LogDirectory, besideWriter: Bool) {
+  init(_ directory: LogDirectory, besideWriter: Bool, index: (any RecordIndex)? = nil) {
     self.directory = directory
     self.besideWriter = besideWriter
+    self.index = index
   }
 
   /// Reads everything. `visit` gets each record once, in offset order. Beside a writer it throws `.changedMeanwhile` if
@@ -85,7 +94,9 @@ struct LogScan: ~Copyable {
         number: opened.number, header: header, source: .file(file), positions: PositionTable(),
         end: SegmentHeader.dataStart, tally: SegmentTally(headerChecksum: opened.headerChecksum),
         isSealed: false)
-      try read(&scan, into: &segment, visit, isLast: pending.isEmpty)
+      index?.beginSegment(at: header.firstOffset)
+      try restore(&segment, &scan, isLast: pending.isEmpty)
+      if !segment.isSealed { try read(&scan, into: &segment, visit, isLast: pending.isEmpty) }
       if pending.isEmpty, besideWriter {
         // The writer may have rolled since the listing; then this segment is sealed by now.
         pending = try successors(of: opened.number)
@@ -101,6 +112,7 @@ struct LogScan: ~Copyable {
       }
       if segment.isSealed {
         segment.source = try SegmentSource.sealed(file, length: segment.end.rawValue)
+        if segment.sidecarEnd != segment.end { segment.index = index?.endSegment() }
       }
       segments.append(segment)
     }
@@ -287,12 +299,17 @@ struct LogScan: ~Copyable {
     segment.positions = PositionTable()
     defer { segment.positions = positions }
     var next = nextToVisit
-    defer { nextToVisit = next }
+    var visited: UInt64 = 0
+    defer {
+      nextToVisit = next
+      recordsRead += visited
+    }
     let event = try scan.next { (offset, place, body) throws(LogError) in
       positions.appendLost(upTo: Int(offset.rawValue - first))
       positions.append(place)
       guard offset >= next else { return }
       next = offset.next
+      visited += 1
       try visit(offset, body)
     }
     guard event != .stopped else { return event }
@@ -305,10 +322,7 @@ struct LogScan: ~Copyable {
     _ seal: Seal, _ scan: inout SegmentScan, _ header: SegmentHeader, isLast: Bool
   ) throws(LogError) {
     let tally = scan.scanner.tally
-    let stated = Seal(
-      recordCount: UInt64(tally.recordCount), frameCount: tally.frameCount, firstOffset: header.firstOffset,
-      nextOffset: header.firstOffset.advanced(by: UInt64(tally.recordCount)), bodyBytes: tally.bodyBytes,
-      digest: tally.digest)
+    let stated = Seal(tally, firstOffset: header.firstOffset)
     let end = scan.scanner.position
     if !scan.scanner.hasResynced, seal != stated {
       add(

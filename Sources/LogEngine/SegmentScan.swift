@@ -51,6 +51,13 @@ struct SegmentScan: ~Copyable {
     }
   }
 
+  /// Goes on at `position`, as if what stands before it had been read.
+  mutating func resume(at position: FilePosition, tally: SegmentTally, floor: FilePosition) {
+    scanner.resume(at: position, nextIndex: tally.recordCount, tally: tally, floor: floor)
+    window.truncate(to: 0)
+    windowStart = position
+  }
+
   mutating func takeSingleFrames(_ single: Bool = true) { scanner.takeSingleFrames(single) }
 
   enum Resync { case found, exhausted, budgetSpent }
@@ -68,6 +75,16 @@ struct SegmentScan: ~Copyable {
       case .newer(let what, let place): throw newer(what, place)
       }
     }
+  }
+
+  /// Up to `count` bytes of the file, fewer at its end.
+  func bytes(at position: UInt64, count: Int) throws(LogError) -> ByteBuffer {
+    var buffer = ByteBuffer(capacity: count)
+    let file = file
+    try onFile { () throws(FileSystemError) in
+      try buffer.fill(count) { (space) throws(FileSystemError) in try file.read(into: &space, at: position) }
+    }
+    return buffer
   }
 
   /// The header of a frame that `next` has just passed.

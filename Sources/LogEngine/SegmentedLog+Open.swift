@@ -20,6 +20,23 @@ extension SegmentedLog {
     at path: String, options: LogOptions, fileSystem: any FileSystem, environment: any Environment,
     replay: (Offset, RawSpan) throws(LogError) -> Void = { _, _ in }
   ) throws(LogError) -> SegmentedLog {
+    try open(at: path, options: options, fileSystem: fileSystem, environment: environment, index: nil, replay)
+  }
+
+  /// Opens the log with an index that sidecars are kept for: it gets those, and every record that is in none.
+  package static func open(
+    at path: String, options: LogOptions, fileSystem: any FileSystem, environment: any Environment,
+    index: any RecordIndex
+  ) throws(LogError) -> SegmentedLog {
+    try open(at: path, options: options, fileSystem: fileSystem, environment: environment, index: index) {
+      (offset, record) throws(LogError) in try index.add(offset, record)
+    }
+  }
+
+  private static func open(
+    at path: String, options: LogOptions, fileSystem: any FileSystem, environment: any Environment,
+    index: (any RecordIndex)?, _ replay: RecordReplay
+  ) throws(LogError) -> SegmentedLog {
     guard LogLimits.segmentByteCount.contains(options.segmentSize) else {
       throw LogError(
         .invalidOption, path: path,
@@ -41,13 +58,14 @@ extension SegmentedLog {
     switch options.access {
     case .readOnly:
       guard isThere else { throw noSuchLog(directory) }
-      return try openReadOnly(directory, options, environment, replay)
+      return try openReadOnly(directory, options, environment, index, replay)
     case .readWrite:
       guard isThere else {
         guard options.creation != .mustExist else { throw noSuchLog(directory) }
-        return try create(directory, options, environment, replay)
+        return try create(directory, options, environment, index, replay)
       }
-      return try openForWriting(directory, options, environment, try LogLock(directory, environment), replay)
+      return try openForWriting(
+        directory, options, environment, try LogLock(directory, environment), index, replay)
     }
   }
 
@@ -103,7 +121,7 @@ extension SegmentedLog {
 
   private static func create(
     _ directory: LogDirectory, _ options: LogOptions, _ environment: any Environment,
-    _ replay: (Offset, RawSpan) throws(LogError) -> Void
+    _ index: (any RecordIndex)?, _ replay: RecordReplay
   ) throws(LogError) -> SegmentedLog {
     try onFile { () throws(FileSystemError) in
       _ = try directory.fileSystem.createDirectory(directory.path)
@@ -118,7 +136,7 @@ extension SegmentedLog {
         throw LogError(
           .alreadyExists, path: directory.path, "there is a log already; open it, or choose another path")
       }
-      return try openForWriting(directory, options, environment, lock, replay)
+      return try openForWriting(directory, options, environment, lock, index, replay)
     }
     try sweep(listing.temporaries, directory)
     let (active, header) = try createSegment(
@@ -135,9 +153,10 @@ extension SegmentedLog {
         created: environment.microseconds(),
         application: options.application),
       in: directory)
+    index?.beginSegment(at: header.firstOffset)
     return SegmentedLog(
       directory: directory, environment: environment, options: options, id: header.log,
-      application: header.application, recovery: RecoveryReport(outcome: .created),
+      application: header.application, recovery: RecoveryReport(outcome: .created), index: index,
       writer: Writer(state: .active(active), lock: lock, header: header),
       published: Published(
         segments: [
@@ -152,9 +171,9 @@ extension SegmentedLog {
 
   private static func openReadOnly(
     _ directory: LogDirectory, _ options: LogOptions, _ environment: any Environment,
-    _ replay: (Offset, RawSpan) throws(LogError) -> Void
+    _ index: (any RecordIndex)?, _ replay: RecordReplay
   ) throws(LogError) -> SegmentedLog {
-    var scan = LogScan(directory, besideWriter: true)
+    var scan = LogScan(directory, besideWriter: true, index: index)
     try scan.run(replay)
     // Damaged bytes leave the rest readable; a log whose segments do not belong together has no meaning.
     for finding in scan.findings where [.missing, .foreign, .header].contains(finding.damage.kind) {
@@ -165,7 +184,7 @@ extension SegmentedLog {
     report.damage = scan.findings.map(\.damage)
     return SegmentedLog(
       directory: directory, environment: environment, options: options, id: header.log,
-      application: header.application, recovery: report,
+      application: header.application, recovery: report, index: index,
       writer: Writer(state: .readOnly, lock: nil, header: header),
       published: published(scan, header, allDurable: false))
   }
@@ -187,7 +206,7 @@ extension SegmentedLog {
 
   private static func report(_ scan: borrowing LogScan) -> RecoveryReport {
     var report = RecoveryReport(outcome: .clean)
-    report.records = scan.segments.reduce(0) { $0 + UInt64($1.positions.count) }
+    report.records = scan.recordsRead
     guard let tail = scan.tail, let last = scan.segments.last else { return report }
     switch tail.verdict {
     case .clean: break
@@ -224,9 +243,9 @@ extension SegmentedLog {
 
   private static func openForWriting(
     _ directory: LogDirectory, _ options: LogOptions, _ environment: any Environment, _ lock: LogLock,
-    _ replay: (Offset, RawSpan) throws(LogError) -> Void
+    _ index: (any RecordIndex)?, _ replay: RecordReplay
   ) throws(LogError) -> SegmentedLog {
-    var scan = LogScan(directory, besideWriter: false)
+    var scan = LogScan(directory, besideWriter: false, index: index)
     try scan.run(replay)
     if let finding = scan.findings.first(where: { $0.damage.kind != .tail || !options.acceptSuspectTail }) {
       throw finding.error
@@ -251,15 +270,26 @@ extension SegmentedLog {
         try directory.removeIfPresent(directory.path(of: LogDirectory.name(of: number)))
       }
     }
+    let live = Set(scan.segments.map(\.number))
+    for number in scan.listing.sidecars where !live.contains(number) {
+      directory.removeSidecar(of: number)
+    }
 
     var published = published(scan, header, allDurable: true)
     let place = published.segments.count - 1
     published.segments[place].source = recovered.source
     published.segments[place].byteCount = recovered.end.rawValue
-    return SegmentedLog(
+    var drafts = scan.segments.compactMap(SidecarDraft.init)
+    if case .sealed(_, let end, _) = recovered.state, !last.isSealed, let index {
+      drafts.append(
+        SidecarDraft(last.header, end, last.tally, positions: last.positions, index: index.endSegment()))
+    }
+    let log = SegmentedLog(
       directory: directory, environment: environment, options: options, id: header.log,
-      application: header.application, recovery: report,
+      application: header.application, recovery: report, index: index,
       writer: Writer(state: recovered.state, lock: lock, header: header), published: published)
+    log.write(drafts)
+    return log
   }
 
   /// Removes what a crash left of unpublished files. Whatever else has such a name is not the engine's.
@@ -271,6 +301,8 @@ extension SegmentedLog {
       }
     }
   }
+
+  private typealias RecordReplay = (Offset, RawSpan) throws(LogError) -> Void
 
   private struct Recovered {
     var state: Writer.State
@@ -347,7 +379,7 @@ extension SegmentedLog {
     }
     let active = ActiveSegment(
       file: file, number: last.number, nonce: last.header.nonce, end: last.end, synced: last.end,
-      quietEnd: last.endsInSyncFrame ? last.end : nil,
+      quietEnd: last.endsInSyncFrame ? last.end : nil, sidecarEnd: last.sidecarEnd,
       capacity: last.header.capacity, tally: last.tally)
     return Recovered(state: .active(active), source: .file(file), end: last.end)
   }

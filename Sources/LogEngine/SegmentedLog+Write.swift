@@ -45,6 +45,8 @@ struct ActiveSegment {
   var synced: FilePosition
   /// Where the last sync frame ended, if nothing came after it.
   var quietEnd: FilePosition?
+  /// How far its sidecar goes.
+  var sidecarEnd: FilePosition?
   /// The length at which the segment is full.
   var capacity: UInt64
   var tally: SegmentTally
@@ -114,17 +116,18 @@ extension SegmentedLog {
         }
       }
       switch writer.state {
-      case .active: break
+      case .active, .sealed: break
       case .unfinished: _ = try usable(&writer)
-      case .sealed, .readOnly, .closed: return
+      case .readOnly, .closed: return
       // What was appended before the failure, and not synced, cannot be promised any more.
       case .poisoned(let error): throw error
       }
       try sync(&writer)
-      guard case .active(var active) = writer.state, active.quietEnd != active.end,
-        active.tally.recordCount > 0
-      else { return }
-      try writeSyncFrame(&active, &writer)
+      if case .active(var active) = writer.state, active.tally.recordCount > 0 {
+        if active.quietEnd != active.end { try writeSyncFrame(&active, &writer) }
+        queueSidecar(of: active, writer.header)
+      }
+      writeSidecars()
     }
   }
 
@@ -207,6 +210,7 @@ extension SegmentedLog {
       published.segments[last].byteCount = sealedEnd.rawValue
       published.durable = published.next
     }
+    queueSidecar(ofSealed: writer.header, sealedEnd, tally)
   }
 
   /// Takes back what a failed write left: clears it, and goes on in a new segment, since no place may get two contents
@@ -249,12 +253,8 @@ extension SegmentedLog {
     _ tally: SegmentTally, firstOffset: Offset, at position: FilePosition, nonce: UInt64,
     syncedThrough: FilePosition
   ) -> ControlFrame {
-    let seal = Seal(
-      recordCount: UInt64(tally.recordCount), frameCount: tally.frameCount, firstOffset: firstOffset,
-      nextOffset: firstOffset.advanced(by: UInt64(tally.recordCount)), bodyBytes: tally.bodyBytes,
-      digest: tally.digest)
-    return ControlFrame(
-      .seal, body: seal.encode(), at: position, nonce: nonce, syncedThrough: syncedThrough,
+    ControlFrame(
+      .seal, body: Seal(tally, firstOffset: firstOffset).encode(), at: position, nonce: nonce, syncedThrough: syncedThrough,
       index: tally.recordCount)
   }
 
@@ -295,6 +295,7 @@ extension SegmentedLog {
       number: header.number, firstOffset: header.firstOffset, nonce: header.nonce, source: .file(active.file),
       positions: PositionTable(), end: active.end, byteCount: active.end.rawValue)
     published.withLock { $0.segments.append(readable) }
+    index?.beginSegment(at: header.firstOffset)
     return active
   }
 
@@ -315,7 +316,7 @@ extension SegmentedLog {
     }
     let active = ActiveSegment(
       file: file, number: header.number, nonce: header.nonce, end: SegmentHeader.dataStart,
-      synced: SegmentHeader.dataStart, quietEnd: nil, capacity: capacity,
+      synced: SegmentHeader.dataStart, quietEnd: nil, sidecarEnd: nil, capacity: capacity,
       tally: SegmentTally(headerChecksum: checksum))
     return (active, header)
   }
@@ -325,10 +326,7 @@ extension SegmentedLog {
   /// Empties the log in one atomic step. Offsets go on; a new epoch starts, so cursors of the old one are refused.
   ///
   /// A crash leaves the old log or the empty one. Records being read meanwhile stay readable to their readers.
-  public func reset() throws(LogError) { try reset {} }
-
-  /// Calls `onSwitch` in one step with the switch: every append takes effect before both, or after both.
-  package func reset(_ onSwitch: () -> Void) throws(LogError) {
+  public func reset() throws(LogError) {
     try checkProcess()
     try writer.withLock { (writer) throws(LogError) in
       let last: SegmentNumber
@@ -359,12 +357,13 @@ extension SegmentedLog {
         published.epoch = header.epoch
         return dropped
       }
-      onSwitch()
+      index?.removeAll(below: next)
       // The switch is done. What fails from here on is only space, and the next opening for writing tries again.
       for number in dropped {
         do throws(FileSystemError) {
           try directory.removeIfPresent(directory.path(of: LogDirectory.name(of: number)))
         } catch { break }
+        directory.removeSidecar(of: number)
       }
       do throws(FileSystemError) { try active.file.preallocate(active.capacity) } catch {}
     }

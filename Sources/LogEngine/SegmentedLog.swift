@@ -10,6 +10,8 @@ public final class SegmentedLog: Sendable {
   let environment: any Environment
   package let syncPolicy: SyncPolicy
   let byteQuota: UInt64?
+  /// What the application keeps of the records.
+  let index: (any RecordIndex)?
 
   /// The log's identity, kept by all its copies.
   public let id: UniqueID
@@ -30,6 +32,12 @@ public final class SegmentedLog: Sendable {
   let syncing = Mutex<LogError?>(nil)
   /// Leads where a task would have to, and syncs what nobody waits for.
   let worker = Worker()
+  /// Writes sidecars.
+  let housekeeper = Worker()
+  /// Held for moments: sidecars to be written.
+  let sidecarDrafts = Mutex<[SidecarDraft]>([])
+  /// Held while they are written.
+  let sidecarWriting = Mutex<Void>(())
   /// Held for moments: what readers see.
   let published: Mutex<Published>
 
@@ -58,13 +66,14 @@ public final class SegmentedLog: Sendable {
 
   init(
     directory: LogDirectory, environment: any Environment, options: LogOptions, id: UniqueID,
-    application: ApplicationTag, recovery: RecoveryReport, writer: consuming sending Writer,
-    published: sending Published
+    application: ApplicationTag, recovery: RecoveryReport, index: (any RecordIndex)?,
+    writer: consuming sending Writer, published: sending Published
   ) {
     self.directory = directory
     self.environment = environment
     syncPolicy = options.syncPolicy
     byteQuota = options.byteQuota
+    self.index = index
     self.id = id
     self.application = application
     self.recovery = recovery
