@@ -254,7 +254,8 @@ extension SegmentedLog {
     syncedThrough: FilePosition
   ) -> ControlFrame {
     ControlFrame(
-      .seal, body: Seal(tally, firstOffset: firstOffset).encode(), at: position, nonce: nonce, syncedThrough: syncedThrough,
+      .seal, body: Seal(tally, firstOffset: firstOffset).encode(), at: position, nonce: nonce,
+      syncedThrough: syncedThrough,
       index: tally.recordCount)
   }
 

@@ -74,7 +74,8 @@ struct SidecarHeader: Sendable, Hashable {
     indexByteCount = bytes.loadUInt64(at: 128)
     contentDigest = bytes.loadUInt64(at: 136)
     // Sums must not overflow, and no file is longer.
-    guard indexByteCount <= LogLimits.segmentFileByteCount, end <= FilePosition(LogLimits.segmentFileByteCount),
+    guard indexByteCount <= LogLimits.segmentFileByteCount,
+      end <= FilePosition(LogLimits.segmentFileByteCount),
       end >= SegmentHeader.dataStart
     else { return nil }
   }
@@ -147,7 +148,8 @@ struct Sidecar: Sendable {
     return try map(file, header)
   }
 
-  fileprivate static func map(_ file: any LogFile, _ header: SidecarHeader) throws(FileSystemError) -> Sidecar {
+  fileprivate static func map(_ file: any LogFile, _ header: SidecarHeader) throws(FileSystemError) -> Sidecar
+  {
     let region = try Self.region(file, header.fileByteCount)
     let positionsEnd = SidecarHeader.byteCount + Int(header.positionByteCount)
     return Sidecar(

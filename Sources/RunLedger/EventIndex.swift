@@ -40,6 +40,8 @@ final class EventIndex: RecordIndex, Sendable {
 
   func encodeSegment() -> StoredBytes { withLock { $0.encodeSegment() } }
   func endSegment() -> StoredBytes { withLock { $0.endSegment() } }
-  func moveSegment(at first: Offset, to bytes: StoredBytes) { withLock { $0.moveSegment(at: first, to: bytes) } }
+  func moveSegment(at first: Offset, to bytes: StoredBytes) {
+    withLock { $0.moveSegment(at: first, to: bytes) }
+  }
   func removeAll(below offset: Offset) { withLock { $0.removeAll(below: offset) } }
 }

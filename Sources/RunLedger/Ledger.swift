@@ -99,7 +99,9 @@ public final class Ledger: Sendable {
       log = try SegmentedLog.open(
         at: path, options: options.logOptions, fileSystem: fileSystem, environment: environment, index: index)
     } catch {
-      if let corrupt = index.unreadable { throw Self.corruptEvent(corrupt, "the record has not the shape of an event") }
+      if let corrupt = index.unreadable {
+        throw Self.corruptEvent(corrupt, "the record has not the shape of an event")
+      }
       throw LedgerError(error)
     }
     // Whoever writes needs them with the first append. A reader may never.

@@ -34,7 +34,9 @@ struct LedgerIndex: ~Copyable {
     add(
       id: event.id.utf8Span.span.rawBytes, run: event.runID.utf8Span.span.rawBytes,
       kind: event.kind.utf8Span.span.rawBytes, actor: event.actor.utf8Span.span.rawBytes, at: offset)
-    if let session = event.sessionID { growing.postings.add(.session, session.utf8Span.span.rawBytes, offset) }
+    if let session = event.sessionID {
+      growing.postings.add(.session, session.utf8Span.span.rawBytes, offset)
+    }
     if let model = event.modelID { growing.postings.add(.model, model.utf8Span.span.rawBytes, offset) }
   }
 
@@ -42,7 +44,9 @@ struct LedgerIndex: ~Copyable {
     let hash = XXH3.hash64(id, seed: seed)
     ids.insert(hash, offset)
     growing.addID(hash, offset)
-    if growing.postings.add(.run, run, offset), sealed.term(.run, run, growing.postings.hash(.run, run)) == nil {
+    if growing.postings.add(.run, run, offset),
+      sealed.term(.run, run, growing.postings.hash(.run, run)) == nil
+    {
       newRunCount += 1
     }
     growing.postings.add(.kind, kind, offset)

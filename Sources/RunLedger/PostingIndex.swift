@@ -253,7 +253,9 @@ struct PostingIndex: ~Copyable {
     var place = 0
     var index = UInt64(encoded.firstIndex)
     for _ in 1..<encoded.count {
-      guard let delta = Varint.read(deltas, &place), delta > 0, delta <= UInt64(UInt32.max) else { return false }
+      guard let delta = Varint.read(deltas, &place), delta > 0, delta <= UInt64(UInt32.max) else {
+        return false
+      }
       index += delta
     }
     guard place == deltas.byteCount, index == UInt64(encoded.lastIndex) else { return false }

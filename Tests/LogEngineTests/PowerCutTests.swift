@@ -71,7 +71,8 @@ import Testing
   }
 
   private func use(
-    _ log: SegmentedLog, _ index: TextIndex, _ environment: SeededEnvironment, _ disk: PowerCutFileSystem, _ known: inout Knowledge, _ name: String,
+    _ log: SegmentedLog, _ index: TextIndex, _ environment: SeededEnvironment, _ disk: PowerCutFileSystem,
+    _ known: inout Knowledge, _ name: String,
     _ generator: inout SeededGenerator
   ) throws(LogError) {
     defer { disk.setRoom() }
@@ -105,7 +106,8 @@ import Testing
   }
 
   private func append(
-    _ records: [String], _ log: SegmentedLog, _ index: TextIndex, _ disk: PowerCutFileSystem, _ known: inout Knowledge
+    _ records: [String], _ log: SegmentedLog, _ index: TextIndex, _ disk: PowerCutFileSystem,
+    _ known: inout Knowledge
   ) throws(LogError) {
     let before = known.written
     let first = log.latestOffset.next
