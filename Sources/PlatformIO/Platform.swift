@@ -404,6 +404,8 @@ package enum Platform {
     return result
   }()
 
+  static var processorCount: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
+
   /// An environment variable's value.
   package static func environment(_ name: String) -> String? {
     guard let value = unsafe getenv(name) else { return nil }

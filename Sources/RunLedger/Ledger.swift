@@ -215,12 +215,16 @@ public final class Ledger: Sendable {
     }
   }
 
-  /// Reads every byte of the ledger at a path and checks all that can be checked, changing nothing. Works on a ledger that
-  /// cannot be opened, and beside a writer.
-  public static func verify(at path: String) throws(LedgerError) -> SegmentedLog.Verification {
+  /// Reads every byte of the ledger at a path and checks all that can be checked, changing nothing, on several threads. Works
+  /// on a ledger that cannot be opened, and beside a writer. `progress` is told, from any of the threads, how many bytes of how
+  /// many were read.
+  public static func verify(
+    at path: String, progress: @escaping @Sendable (UInt64, UInt64) -> Void = { _, _ in }
+  ) throws(LedgerError) -> SegmentedLog.Verification {
     do throws(LogError) {
-      return try SegmentedLog.verify(at: path, application: ApplicationTag(id: LedgerOptions.applicationID)) {
-        offset, record in
+      return try SegmentedLog.verify(
+        at: path, application: ApplicationTag(id: LedgerOptions.applicationID), progress: progress
+      ) { offset, record in
         guard let view = EventView(record, at: offset, kindRule: .anyText) else { return false }
         return view.flaw == nil
       }

@@ -1,5 +1,6 @@
 internal import LogEngine
 internal import RunLedger
+internal import Synchronization
 
 extension Command {
   static let stat = Command(
@@ -57,7 +58,14 @@ extension Command {
       """
   ) { (invocation, console) throws(Failure) in
     let path = try invocation.ledgerPath()
-    let found = try onLedger { () throws(LedgerError) in try Ledger.verify(at: path) }
+    let progress = Mutex(Progress(console.messages))
+    defer { progress.withLock { $0.finish() } }
+    let found = try onLedger { () throws(LedgerError) in
+      try Ledger.verify(at: path) { done, total in
+        progress.withLock { $0.show("\(done >> 20) of \(total >> 20) MiB read") }
+      }
+    }
+    progress.withLock { $0.finish() }
     if invocation.has("--json") {
       console.output.add(
         JSONLine { line in
