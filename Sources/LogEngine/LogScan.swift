@@ -50,6 +50,8 @@ struct LogScan: ~Copyable {
   private var logStart: Offset?
   /// Segments that do not fit together may hold an offset twice; nobody is told of it a second time.
   var nextToVisit = Offset.zero
+  /// For reading sidecars.
+  var buffer = ByteBuffer()
 
   init(_ directory: LogDirectory, besideWriter: Bool, index: (any RecordIndex)? = nil) {
     self.directory = directory

@@ -154,20 +154,24 @@ struct SegmentScan: ~Copyable {
 
   // MARK: The end of the file
 
+  /// How much is looked through at once for a byte that is not zero: it stays in the processor's cache.
+  private static let zerosByteCount: UInt64 = 256 << 10
+
   /// One past the last byte from `start` on that is not zero.
   static func lastNonzero(
     in file: any LogFile, from start: FilePosition, fileLength: UInt64
   ) throws(LogError) -> FilePosition? {
     var found: FilePosition?
     var place = start.rawValue
+    var buffer = ByteBuffer()
     try onFile { () throws(FileSystemError) in
       while place < fileLength, let data = try file.nextData(from: place), data < fileLength {
-        let end = min(data + Chunk.byteCount, fileLength)
-        try file.forEachChunk(from: FilePosition(data), to: FilePosition(end), mayEndBefore: true) {
-          bytes, place in
-          if let last = bytes.lastNonzeroIndex { found = place.advanced(by: UInt64(last) + 1) }
-        }
-        place = end
+        buffer.truncate(to: 0)
+        let count = Int(min(zerosByteCount, fileLength - data))
+        try buffer.fill(count) { (space) throws(FileSystemError) in try file.read(into: &space, at: data) }
+        if let last = buffer.bytes.lastNonzeroIndex { found = FilePosition(data + UInt64(last) + 1) }
+        if buffer.count < count { break }
+        place = data + UInt64(count)
       }
     }
     return found

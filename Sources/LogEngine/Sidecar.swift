@@ -113,20 +113,23 @@ struct Sidecar: Sendable {
 
   /// The sidecar of a segment; nil if there is none, or none that is whole and this segment's. What cannot be read is as good
   /// as missing: a sidecar only saves work.
-  static func read(for segment: SegmentHeader, in directory: LogDirectory) -> Sidecar? {
+  /// `buffer` is memory to work in.
+  static func read(
+    for segment: SegmentHeader, in directory: LogDirectory, _ buffer: inout ByteBuffer
+  ) -> Sidecar? {
     do throws(FileSystemError) {
       let file = try directory.fileSystem.open(
         directory.path(of: LogDirectory.sidecarName(of: segment.number)), .readOnly)
-      return try read(file, segment)
+      return try read(file, segment, &buffer)
     } catch {
       return nil
     }
   }
 
   private static func read(
-    _ file: any LogFile, _ segment: SegmentHeader
+    _ file: any LogFile, _ segment: SegmentHeader, _ buffer: inout ByteBuffer
   ) throws(FileSystemError) -> Sidecar? {
-    var buffer = ByteBuffer(capacity: SidecarHeader.byteCount)
+    buffer.truncate(to: 0)
     try buffer.fill(SidecarHeader.byteCount) { (space) throws(FileSystemError) in
       try file.read(into: &space, at: 0)
     }
