@@ -48,6 +48,16 @@ extension SegmentedLog {
         .invalidOption, path: path,
         "a sync interval of \(interval) is below a millisecond; use `always`, or wait longer")
     }
+    let started = SystemEnvironment.monotonicNanoseconds()
+    let log = try opened(at: path, options, fileSystem, environment, index, replay)
+    log.counted.withLock { $0.openingNanoseconds = SystemEnvironment.monotonicNanoseconds() - started }
+    return log
+  }
+
+  private static func opened(
+    at path: String, _ options: LogOptions, _ fileSystem: any FileSystem, _ environment: any Environment,
+    _ index: (any RecordIndex)?, _ replay: RecordReplay
+  ) throws(LogError) -> SegmentedLog {
     let directory = try LogDirectory(path, in: fileSystem)
     let isThere = try probe(directory)
     if isThere, options.creation == .mustNotExist {

@@ -46,7 +46,9 @@ extension SegmentedLog {
         do throws(FileSystemError) {
           let sidecar = try draft.write(in: directory)
           if draft.header.isSealed { takeOver(sidecar) }
+          counted.withLock { $0.sidecarsWritten += 1 }
         } catch {
+          counted.withLock { $0.sidecarsFailed += 1 }
           continue
         }
         // Dropped while its sidecar was written.

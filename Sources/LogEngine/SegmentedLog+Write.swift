@@ -91,6 +91,8 @@ extension SegmentedLog {
   func synchronize(_ file: any LogFile) throws(LogError) {
     try syncing.withLock { (failure) throws(LogError) in
       if let failure { throw failure }
+      let started = SystemEnvironment.monotonicNanoseconds()
+      defer { counted.withLock { $0.syncs.add(SystemEnvironment.monotonicNanoseconds() - started) } }
       do throws(FileSystemError) {
         try file.sync()
       } catch {
@@ -159,11 +161,13 @@ extension SegmentedLog {
 
   /// The segment to write to, with room for so many bytes: a new one if need be.
   func activeSegment(_ writer: inout Writer, holding byteCount: Int) throws(LogError) -> ActiveSegment {
-    if case .active(var active) = try usable(&writer) {
-      if active.hasRoom(for: byteCount) { return active }
-      try seal(&active, &writer)
-    }
-    return try createSuccessor(&writer, holding: UInt64(byteCount))
+    let state = try usable(&writer)
+    if case .active(let active) = state, active.hasRoom(for: byteCount) { return active }
+    let started = SystemEnvironment.monotonicNanoseconds()
+    if case .active(var active) = state { try seal(&active, &writer) }
+    let active = try createSuccessor(&writer, holding: UInt64(byteCount))
+    counted.withLock { $0.rolls.add(SystemEnvironment.monotonicNanoseconds() - started) }
+    return active
   }
 
   /// The state, once a failed write is taken back: active or sealed.

@@ -9,7 +9,10 @@ extension Command {
     operandCount: 1...1,
     summary: "says what a ledger holds",
     options: [.json],
-    notes: "`ledger` and `epoch` are identities; `bytes` counts what the segments use."
+    notes: """
+      `ledger` and `epoch` are identities; `bytes` counts what the segments use. With --json, `metrics` says what this process
+      did to open the ledger; the counters of appends are a writer's own, and 0 here.
+      """
   ) { (invocation, console) throws(Failure) in
     let ledger = try invocation.openForReading(console)
     let size = ledger.size
@@ -25,6 +28,7 @@ extension Command {
           line.member("runs", ledger.runCount)
           line.member("segments", size.segments)
           line.member("bytes", size.bytes)
+          line.member("metrics", object(ledger.metrics))
         }
       )
     } else {
@@ -82,6 +86,36 @@ extension Command {
     }
     if let torn = found.torn { console.messages.say(sentence(torn, of: path)) }
     return found.isSound ? .done : .badData
+  }
+
+  private static func object(_ metrics: LogMetrics) -> JSONLine {
+    JSONLine { line in
+      line.member("opening_ns", metrics.openingNanoseconds)
+      line.member("records_read", metrics.recordsRead)
+      line.member("recoveries", metrics.recoveries)
+      line.member("mapped_segments", metrics.mappedSegments)
+      line.member("mapped_bytes", metrics.mappedBytes)
+      line.member("appends", metrics.appends)
+      line.member("failed_appends", metrics.failedAppends)
+      line.member("records", metrics.records)
+      line.member("bytes", metrics.bytes)
+      line.member("commits", object(metrics.commits))
+      line.member("syncs", object(metrics.syncs))
+      line.member("rolls", object(metrics.rolls))
+      line.member("sidecars_written", metrics.sidecarsWritten)
+      line.member("sidecars_failed", metrics.sidecarsFailed)
+    }
+  }
+
+  private static func object(_ latencies: LatencyHistogram) -> JSONLine {
+    JSONLine { line in
+      line.member("count", latencies.count)
+      line.member("p50_ns", latencies.quantile(0.5))
+      line.member("p99_ns", latencies.quantile(0.99))
+      line.member("p999_ns", latencies.quantile(0.999))
+      line.member("max_ns", latencies.maximumNanoseconds)
+      line.member("total_ns", latencies.totalNanoseconds)
+    }
   }
 
   static func sentence(_ torn: (file: String, bytes: Range<UInt64>), of path: String) -> String {
