@@ -27,7 +27,7 @@ struct LogScan: ~Copyable {
   let directory: LogDirectory
   /// May a writer be at work meanwhile? Then what the end looks like is read again before it is believed.
   let besideWriter: Bool
-  private(set) var findings: [Finding] = []
+  var findings: [Finding] = []
   /// Damage that costs nothing yet: one of two header copies.
   private(set) var blemishes: [Damage] = []
   private(set) var segments: [Segment] = []

@@ -88,7 +88,7 @@ extension SegmentedLog {
       default: throw error
       }
     }
-    if !listing.segments.isEmpty { return true }
+    if !listing.segments.isEmpty || listing.hasSnapshot { return true }
     guard listing.others.isEmpty else {
       throw LogError(
         .notALog, path: directory.path,
@@ -135,6 +135,7 @@ extension SegmentedLog {
         created: environment.microseconds(),
         application: options.application),
       in: directory)
+    directory.makeReserve()
     return SegmentedLog(
       directory: directory, environment: environment, options: options, id: header.log,
       application: header.application, recovery: RecoveryReport(outcome: .created),
@@ -156,6 +157,7 @@ extension SegmentedLog {
   ) throws(LogError) -> SegmentedLog {
     var scan = LogScan(directory, besideWriter: true)
     try scan.run(replay)
+    _ = try scan.compareWithSnapshot()
     // Damaged bytes leave the rest readable; a log whose segments do not belong together has no meaning.
     for finding in scan.findings where [.missing, .foreign, .header].contains(finding.damage.kind) {
       throw finding.error
@@ -228,6 +230,7 @@ extension SegmentedLog {
   ) throws(LogError) -> SegmentedLog {
     var scan = LogScan(directory, besideWriter: false)
     try scan.run(replay)
+    let snapshot = try scan.compareWithSnapshot()
     if let finding = scan.findings.first(where: { $0.damage.kind != .tail || !options.acceptSuspectTail }) {
       throw finding.error
     }
@@ -247,19 +250,20 @@ extension SegmentedLog {
     var report = report(scan)
     let recovered = try recover(last, tail, directory, &report)
     for number in scan.garbage {
-      try onFile { () throws(FileSystemError) in
-        try directory.removeIfPresent(directory.path(of: LogDirectory.name(of: number)))
-      }
+      try onFile { () throws(FileSystemError) in try directory.removeSegment(number) }
     }
 
     var published = published(scan, header, allDurable: true)
     let place = published.segments.count - 1
     published.segments[place].source = recovered.source
     published.segments[place].byteCount = recovered.end.rawValue
-    return SegmentedLog(
+    let log = SegmentedLog(
       directory: directory, environment: environment, options: options, id: header.log,
       application: header.application, recovery: report,
       writer: Writer(state: recovered.state, lock: lock, header: header), published: published)
+    try log.takeUp(snapshot)
+    directory.makeReserve()
+    return log
   }
 
   /// Removes what a crash left of unpublished files. Whatever else has such a name is not the engine's.
@@ -285,6 +289,16 @@ extension SegmentedLog {
   ) throws(LogError) -> Recovered {
     let file = try directory.openFile(last.number, .readWrite)
     let status = try onFile { () throws(FileSystemError) in try file.status() }
+    if last.isSealed, status.linkCount > 1 {
+      // A snapshot has it too. It was synced with its seal before anybody linked it, and nothing of it is to change.
+      try onFile { () throws(FileSystemError) in
+        try file.sync()
+        try directory.fileSystem.syncDirectory(directory.path)
+      }
+      return Recovered(
+        state: .sealed(number: last.number, end: last.end, digest: last.tally.digest), source: last.source,
+        end: last.end)
+    }
     guard status.linkCount == 1 else {
       throw LogError(
         .linkedSegment, path: file.path,

@@ -49,6 +49,7 @@ extension SegmentedLog {
       records += 1
       if !check(offset, record) { faulty.append(offset) }
     }
+    _ = try scan.compareWithSnapshot()
     if scan.segments.last != nil {
       var options = LogOptions()
       options.application = application

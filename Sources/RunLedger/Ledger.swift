@@ -214,18 +214,25 @@ public final class Ledger: Sendable {
   /// error. Throws `log` with code `outcomeUnknown` if an append or a sync did.
   public func close() throws(LedgerError) {
     try onLog { () throws(LogError) in try log.checkProcess() }
-    try deciding.withLock { (_) throws(LedgerError) in try onLog { () throws(LogError) in try log.close() } }
+    try log.excludingCopies { () throws(LedgerError) in
+      try deciding.withLock { (_) throws(LedgerError) in
+        try onLog { () throws(LogError) in try log.closeWriter() }
+      }
+    }
   }
 
   /// Empties the ledger and frees all ids, in one atomic step. Offsets go on, and a new epoch starts, which refuses the
   /// cursors of the old one.
   public func reset() throws(LedgerError) {
     try onLog { () throws(LogError) in try log.checkProcess() }
-    try deciding.withLock { (_) throws(LedgerError) in
-      let seed = environment.randomUInt64()
-      // In one step with the log's: what was decided before may be stored behind it.
-      try onLog { () throws(LogError) in
-        try log.reset { index.withLock { $0 = LedgerIndex(seed: seed) } }
+    // Copies first: while one is made, nobody who decides what to append may have to wait for it.
+    try log.excludingCopies { () throws(LedgerError) in
+      try deciding.withLock { (_) throws(LedgerError) in
+        let seed = environment.randomUInt64()
+        // In one step with the log's: what was decided before may be stored behind it.
+        try onLog { () throws(LogError) in
+          try log.reset { index.withLock { $0 = LedgerIndex(seed: seed) } }
+        }
       }
     }
   }
