@@ -40,6 +40,7 @@ struct LogDirectory: Sendable {
     /// Files that are not the engine's.
     var others: [String] = []
     var hasLock = false
+    var hasSnapshot = false
   }
 
   func list() throws(LogError) -> Listing {
@@ -54,7 +55,9 @@ struct LogDirectory: Sendable {
         listing.temporaries.append(name)
       } else if name == Self.lockName {
         listing.hasLock = true
-      } else if !name.hasSuffix(".torn"), !name.hasSuffix(".idx") {
+      } else if name == SnapshotManifest.name {
+        listing.hasSnapshot = true
+      } else if name != Self.reserveName, !name.hasSuffix(".torn"), !name.hasSuffix(".idx") {
         listing.others.append(name)
       }
     }

@@ -9,6 +9,7 @@ public struct LogError: Error, Sendable, Hashable, CustomStringConvertible {
       case damaged, missingSegment, foreignSegment, suspectTail, linkedSegment
       case recordTooLarge, batchTooLarge, invalidOption, offsetNotKept, offsetBeyondEnd, outOfOffsets
       case readOnly, closed, forked, outcomeUnknown, changedMeanwhile, quotaExceeded, networkFileSystem
+      case badDestination, notASnapshot, notABatchEnd
     }
     private let kind: Kind
     /// The code's name.
@@ -62,6 +63,13 @@ public struct LogError: Error, Sendable, Hashable, CustomStringConvertible {
     public static let forked = Code(kind: .forked)
     /// A writer reset or trimmed the log while it was being opened for reading. Open it again.
     public static let changedMeanwhile = Code(kind: .changedMeanwhile)
+    /// A copy cannot be made there: the log itself is there, or around it, or other files are.
+    public static let badDestination = Code(kind: .badDestination)
+    /// What is to be restored is no snapshot.
+    public static let notASnapshot = Code(kind: .notASnapshot)
+    /// A fork can end only at the end of a batch. ``LogError/offsets`` is the batch that the offset lies in: the nearest
+    /// ends are the offset before its first and its last one.
+    public static let notABatchEnd = Code(kind: .notABatchEnd)
     /// An earlier write or sync failed, so what the disk holds is not known until the log is opened again.
     public static let outcomeUnknown = Code(kind: .outcomeUnknown)
   }
@@ -129,6 +137,8 @@ public struct Damage: Sendable, Hashable {
     case tail
     /// A record holds no valid event, though its checksum is right.
     case record
+    /// A snapshot's list, or something that is not as the list says.
+    case snapshot
   }
 
   /// What kind of thing is damaged.

@@ -34,7 +34,7 @@ struct LogScan: ~Copyable {
   let besideWriter: Bool
   /// What sidecars are read for, and gets the records that no sidecar has; without one everything is read.
   let index: (any RecordIndex)?
-  private(set) var findings: [Finding] = []
+  var findings: [Finding] = []
   /// Damage that costs nothing yet: one of two header copies.
   private(set) var blemishes: [Damage] = []
   private(set) var segments: [Segment] = []

@@ -116,7 +116,7 @@ extension SegmentedLog {
       default: throw error
       }
     }
-    if !listing.segments.isEmpty { return true }
+    if !listing.segments.isEmpty || listing.hasSnapshot { return true }
     guard listing.others.isEmpty else {
       throw LogError(
         .notALog, path: directory.path,
@@ -164,6 +164,7 @@ extension SegmentedLog {
         application: options.application),
       in: directory)
     index?.beginSegment(at: header.firstOffset)
+    directory.makeReserve()
     return SegmentedLog(
       directory: directory, environment: environment, options: options, id: header.log,
       application: header.application, recovery: RecoveryReport(outcome: .created), index: index,
@@ -185,6 +186,7 @@ extension SegmentedLog {
   ) throws(LogError) -> SegmentedLog {
     var scan = LogScan(directory, besideWriter: true, index: index)
     try scan.run(replay)
+    _ = try scan.compareWithSnapshot()
     // Damaged bytes leave the rest readable; a log whose segments do not belong together has no meaning.
     for finding in scan.findings where [.missing, .foreign, .header].contains(finding.damage.kind) {
       throw finding.error
@@ -257,6 +259,7 @@ extension SegmentedLog {
   ) throws(LogError) -> SegmentedLog {
     var scan = LogScan(directory, besideWriter: false, index: index)
     try scan.run(replay)
+    let snapshot = try scan.compareWithSnapshot()
     if let finding = scan.findings.first(where: { $0.damage.kind != .tail || !options.acceptSuspectTail }) {
       throw finding.error
     }
@@ -276,9 +279,7 @@ extension SegmentedLog {
     var report = report(scan)
     let recovered = try recover(last, tail, directory, &report)
     for number in scan.garbage {
-      try onFile { () throws(FileSystemError) in
-        try directory.removeIfPresent(directory.path(of: LogDirectory.name(of: number)))
-      }
+      try onFile { () throws(FileSystemError) in try directory.removeSegment(number) }
     }
     let live = Set(scan.segments.map(\.number))
     for number in scan.listing.sidecars where !live.contains(number) {
@@ -298,6 +299,8 @@ extension SegmentedLog {
       directory: directory, environment: environment, options: options, id: header.log,
       application: header.application, recovery: report, index: index,
       writer: Writer(state: recovered.state, lock: lock, header: header), published: published)
+    try log.takeUp(snapshot)
+    directory.makeReserve()
     log.write(drafts)
     return log
   }
@@ -327,6 +330,16 @@ extension SegmentedLog {
   ) throws(LogError) -> Recovered {
     let file = try directory.openFile(last.number, .readWrite)
     let status = try onFile { () throws(FileSystemError) in try file.status() }
+    if last.isSealed, status.linkCount > 1 {
+      // A snapshot has it too. It was synced with its seal before anybody linked it, and nothing of it is to change.
+      try onFile { () throws(FileSystemError) in
+        try file.sync()
+        try directory.fileSystem.syncDirectory(directory.path)
+      }
+      return Recovered(
+        state: .sealed(number: last.number, end: last.end, digest: last.tally.digest), source: last.source,
+        end: last.end)
+    }
     guard status.linkCount == 1 else {
       throw LogError(
         .linkedSegment, path: file.path,

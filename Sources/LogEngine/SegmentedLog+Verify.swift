@@ -33,6 +33,7 @@ extension SegmentedLog {
       var scan = LogScan(directory, besideWriter: true)
       var faulty: [Offset] = []
       try scan.run { offset, record in if !check(offset, record) { faulty.append(offset) } }
+      _ = try scan.compareWithSnapshot()
       return try verification(scan, application, faulty: faulty)
     }
   }
@@ -62,6 +63,7 @@ extension SegmentedLog {
       try scan.run(threads: threads, progress: progress) { offset, record in
         if !check(offset, record) { faulty.withLock { $0.append(offset) } }
       }
+      _ = try scan.compareWithSnapshot()
       return try verification(scan, application, faulty: faulty.withLock { $0.sorted() })
     }
   }

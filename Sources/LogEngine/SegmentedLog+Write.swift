@@ -107,6 +107,11 @@ extension SegmentedLog {
   /// other use afterwards throws `.closed`. Throws `.outcomeUnknown` if an append or a sync did: what was not durable by
   /// then is not promised.
   public func close() throws(LogError) {
+    try excludingCopies { () throws(LogError) in try closeWriter() }
+  }
+
+  /// To be called within `excludingCopies`.
+  package func closeWriter() throws(LogError) {
     try checkProcess()
     try writer.withLock { (writer) throws(LogError) in
       defer {
@@ -190,7 +195,7 @@ extension SegmentedLog {
 
   /// Ends a segment. The seal is synced before the file is cut: were the shorter length to reach the disk first, a crash
   /// would leave an unsealed file that is shorter than it was, and that is damage (FORMAT.md, "Roll").
-  private func seal(_ active: inout ActiveSegment, _ writer: inout Writer) throws(LogError) {
+  func seal(_ active: inout ActiveSegment, _ writer: inout Writer) throws(LogError) {
     let (end, tally) = (active.end, active.tally)
     let file = active.file
     let first = writer.header.firstOffset
@@ -282,7 +287,7 @@ extension SegmentedLog {
     return try activate(header, &writer)
   }
 
-  private func activate(_ header: SegmentHeader, _ writer: inout Writer) throws(LogError) -> ActiveSegment {
+  func activate(_ header: SegmentHeader, _ writer: inout Writer) throws(LogError) -> ActiveSegment {
     let active: ActiveSegment
     do throws(LogError) {
       (active, writer.header) = try Self.createSegment(header, in: directory)
@@ -332,10 +337,15 @@ extension SegmentedLog {
   ///
   /// A crash leaves the old log or the empty one. Records being read meanwhile stay readable to their readers.
   public func reset() throws(LogError) {
+    try excludingCopies { () throws(LogError) in try empty() }
+  }
+
+  /// To be called within `excludingCopies`.
+  package func empty() throws(LogError) {
     try checkProcess()
     try writer.withLock { (writer) throws(LogError) in
       let last: SegmentNumber
-      switch try usable(&writer) {
+      switch try directory.withReserve({ () throws(LogError) in try usable(&writer) }) {
       case .active(let active): last = active.number
       case .sealed(let number, _, _): last = number
       default: return
@@ -353,7 +363,7 @@ extension SegmentedLog {
       header.created = environment.microseconds()
       // Nothing is reserved before the switch, so that a reset works on a full disk.
       header.preallocated = 0
-      let active = try activate(header, &writer)
+      let active = try directory.withReserve { () throws(LogError) in try activate(header, &writer) }
       let dropped = published.withLock { published in
         let dropped = published.segments.dropLast().map(\.number)
         published.segments.removeFirst(published.segments.count - 1)
@@ -365,12 +375,10 @@ extension SegmentedLog {
       index?.removeAll(below: next)
       // The switch is done. What fails from here on is only space, and the next opening for writing tries again.
       for number in dropped {
-        do throws(FileSystemError) {
-          try directory.removeIfPresent(directory.path(of: LogDirectory.name(of: number)))
-        } catch { break }
-        directory.removeSidecar(of: number)
+        do throws(FileSystemError) { try directory.removeSegment(number) } catch { break }
       }
       do throws(FileSystemError) { try active.file.preallocate(active.capacity) } catch {}
+      directory.makeReserve()
     }
   }
 

@@ -25,6 +25,9 @@ public final class SegmentedLog: Sendable {
 
   /// Held for moments: appends on their way.
   let commits = Mutex(CommitQueue<PendingAppend>())
+  /// Held while a copy of the log is made, so that nothing it consists of is dropped; and by whoever drops. Taken before
+  /// `writer`.
+  let copying = Mutex(())
   /// Held through write and sync, by whoever leads.
   let writer: Mutex<Writer>
   /// Held through each sync of the active segment, with what one failed with: of two syncs at the same time the system

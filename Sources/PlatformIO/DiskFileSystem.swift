@@ -8,6 +8,10 @@ package final class DiskFileSystem: FileSystem {
     path.isEmpty || path.hasPrefix("/") ? path : try Platform.workingDirectory(path) + "/" + path
   }
 
+  package func resolvedPath(_ path: String) throws(FileSystemError) -> String {
+    try Platform.resolvedPath(path)
+  }
+
   package func isRemote(_ path: String) throws(FileSystemError) -> Bool { try Platform.isRemote(path) }
 
   package func createDirectory(_ path: String) throws(FileSystemError) -> Bool {
@@ -38,7 +42,17 @@ package final class DiskFileSystem: FileSystem {
     try Platform.moveName(path, to: newPath)
   }
 
+  package func renameNew(_ path: String, to newPath: String) throws(FileSystemError) {
+    try Platform.moveNameWithoutReplacing(path, to: newPath)
+  }
+
+  package func exchange(_ path: String, with otherPath: String) throws(FileSystemError) {
+    try Platform.exchangeNames(path, otherPath)
+  }
+
   package func unlink(_ path: String) throws(FileSystemError) { try Platform.removeName(path) }
+
+  package func removeDirectory(_ path: String) throws(FileSystemError) { try Platform.removeDirectory(path) }
 
   package func syncDirectory(_ path: String) throws(FileSystemError) { try Platform.syncDirectory(path) }
 }

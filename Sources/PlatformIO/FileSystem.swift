@@ -9,10 +9,14 @@
 /// - `sync` returns only when the file's bytes and length are durable. After it has failed once, what the disk holds is
 ///   unknown: the caller must not try again and take a success for an answer.
 /// - `syncDirectory` returns only when every entry made or removed before it is durable.
-/// - `link` never replaces: of two links to one name exactly one succeeds.
+/// - `link` never replaces: of two links to one name exactly one succeeds. Nor does `renameNew`, as long as nobody else
+///   makes that name at the same moment; some file systems cannot promise more.
 package protocol FileSystem: AnyObject, Sendable {
   /// The path from the root to what `path` names now, whatever the working directory is later.
   func absolutePath(_ path: String) throws(FileSystemError) -> String
+
+  /// The path of what stands at `path`, from the root and without symbolic links; `.notFound` if nothing does.
+  func resolvedPath(_ path: String) throws(FileSystemError) -> String
 
   /// Does a directory live on another machine? False where that cannot be told.
   func isRemote(_ path: String) throws(FileSystemError) -> Bool
@@ -36,8 +40,17 @@ package protocol FileSystem: AnyObject, Sendable {
   /// Moves a name, replacing what had the new one.
   func rename(_ path: String, to newPath: String) throws(FileSystemError)
 
+  /// Moves a file's or a directory's name; `.exists` if the new one is taken.
+  func renameNew(_ path: String, to newPath: String) throws(FileSystemError)
+
+  /// Lets two names change places, both in one step; `.notSupported` where that cannot be had.
+  func exchange(_ path: String, with otherPath: String) throws(FileSystemError)
+
   /// Removes a name; `.notFound` if there is none.
   func unlink(_ path: String) throws(FileSystemError)
+
+  /// Removes an empty directory; `.notEmpty` if something is in it.
+  func removeDirectory(_ path: String) throws(FileSystemError)
 
   /// Makes the directory's entries durable.
   func syncDirectory(_ path: String) throws(FileSystemError)
@@ -46,6 +59,9 @@ package protocol FileSystem: AnyObject, Sendable {
 extension FileSystem {
   /// A file system without a working directory takes paths as they are.
   package func absolutePath(_ path: String) throws(FileSystemError) -> String { path }
+
+  /// Nor has one without symbolic links anything to resolve.
+  package func resolvedPath(_ path: String) throws(FileSystemError) -> String { path }
 
   package func isRemote(_ path: String) throws(FileSystemError) -> Bool { false }
 }

@@ -62,7 +62,7 @@ public struct FileSystemError: Error, Sendable, Hashable, CustomStringConvertibl
   /// What was tried.
   public enum Operation: String, Sendable {
     case open, read, write, preallocate, truncate, sync, syncDirectory, link, rename, unlink, list
-    case createDirectory, status, lock, map, close
+    case createDirectory, removeDirectory, exchange, status, lock, map, close
   }
 
   /// The class of the failure.
@@ -107,6 +107,8 @@ public struct FileSystemError: Error, Sendable, Hashable, CustomStringConvertibl
     case .unlink: "remove"
     case .list: "list"
     case .createDirectory: "create the directory"
+    case .removeDirectory: "remove the directory"
+    case .exchange: "replace"
     case .status: "inspect"
     case .lock: "lock"
     case .map: "map"

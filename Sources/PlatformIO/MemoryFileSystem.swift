@@ -6,9 +6,45 @@ internal import Synchronization
 /// that was created as one). Nothing in it survives the process, so `sync` has nothing to do.
 package final class MemoryFileSystem: FileSystem {
   struct Names {
-    var directories: Set<String> = []
+    /// With their inodes.
+    var directories: [String: UInt64] = [:]
     var files: [String: MemoryFile.Contents] = [:]
     var nextInode: UInt64 = 1
+
+    func holds(_ path: String) -> Bool { files[path] != nil || directories[path] != nil }
+
+    mutating func addDirectory(_ path: String) -> Bool {
+      guard !holds(path) else { return false }
+      directories[path] = nextInode
+      nextInode += 1
+      return true
+    }
+
+    /// Takes a file, or a directory with all that is in it, out of the name space. The names in it start with "/".
+    mutating func take(_ path: String) -> Tree {
+      var tree = Tree(file: files.removeValue(forKey: path), directory: directories.removeValue(forKey: path))
+      for name in files.keys where name.hasPrefix(path + "/") {
+        tree.files[String(name.dropFirst(path.count))] = files.removeValue(forKey: name)
+      }
+      for name in directories.keys where name.hasPrefix(path + "/") {
+        tree.directories[String(name.dropFirst(path.count))] = directories.removeValue(forKey: name)
+      }
+      return tree
+    }
+
+    mutating func put(_ tree: Tree, _ path: String) {
+      files[path] = tree.file
+      directories[path] = tree.directory
+      for (name, file) in tree.files { files[path + name] = file }
+      for (name, inode) in tree.directories { directories[path + name] = inode }
+    }
+  }
+
+  struct Tree {
+    var file: MemoryFile.Contents?
+    var directory: UInt64?
+    var files: [String: MemoryFile.Contents] = [:]
+    var directories: [String: UInt64] = [:]
   }
 
   private let names = Mutex(Names())
@@ -16,16 +52,14 @@ package final class MemoryFileSystem: FileSystem {
   package init() {}
 
   package func createDirectory(_ path: String) throws(FileSystemError) -> Bool {
-    names.withLock { names in
-      names.files[path] == nil && names.directories.insert(path).inserted
-    }
+    names.withLock { $0.addDirectory(path) }
   }
 
   package func entries(of directory: String) throws(FileSystemError) -> [String] {
     let found: [String]? = names.withLock { names in
-      guard names.directories.contains(directory) else { return nil }
+      guard names.directories[directory] != nil else { return nil }
       let prefix = directory + "/"
-      return (Array(names.files.keys) + Array(names.directories))
+      return (Array(names.files.keys) + Array(names.directories.keys))
         .filter { $0.hasPrefix(prefix) && !$0.dropFirst(prefix.count).contains("/") }
         .map { String($0.dropFirst(prefix.count)) }
     }
@@ -36,9 +70,9 @@ package final class MemoryFileSystem: FileSystem {
   package func status(of path: String) throws(FileSystemError) -> FileStatus? {
     names.withLock { names in
       if let contents = names.files[path] { return contents.status }
-      if names.directories.contains(path) {
+      if let inode = names.directories[path] {
         return FileStatus(
-          kind: .directory, length: 0, linkCount: 1, identity: .init(device: 0, inode: 0))
+          kind: .directory, length: 0, linkCount: 1, identity: .init(device: 0, inode: inode))
       }
       return nil
     }
@@ -46,7 +80,7 @@ package final class MemoryFileSystem: FileSystem {
 
   package func open(_ path: String, _ mode: FileOpenMode) throws(FileSystemError) -> any LogFile {
     let outcome: Result<MemoryFile.Contents, FileSystemError> = names.withLock { names in
-      if names.directories.contains(path) {
+      if names.directories[path] != nil {
         return .failure(FileSystemError(.notRegularFile, .open, path: path))
       }
       if let contents = names.files[path] {
@@ -67,7 +101,7 @@ package final class MemoryFileSystem: FileSystem {
   package func link(_ path: String, as newPath: String) throws(FileSystemError) {
     let failure: FileSystemError? = names.withLock { names in
       guard let contents = names.files[path] else { return FileSystemError(.notFound, .link, path: path) }
-      guard names.files[newPath] == nil, !names.directories.contains(newPath) else {
+      guard !names.holds(newPath) else {
         return FileSystemError(.exists, .link, path: newPath)
       }
       names.files[newPath] = contents
@@ -79,10 +113,36 @@ package final class MemoryFileSystem: FileSystem {
 
   package func rename(_ path: String, to newPath: String) throws(FileSystemError) {
     let failure: FileSystemError? = names.withLock { names in
-      guard let contents = names.files.removeValue(forKey: path) else {
-        return FileSystemError(.notFound, .rename, path: path)
+      guard names.holds(path) else { return FileSystemError(.notFound, .rename, path: path) }
+      guard names.directories[newPath] == nil else {
+        return FileSystemError(.exists, .rename, path: newPath)
       }
-      names.files.updateValue(contents, forKey: newPath)?.changeLinkCount(by: -1)
+      let tree = names.take(path)
+      names.take(newPath).file?.changeLinkCount(by: -1)
+      names.put(tree, newPath)
+      return nil
+    }
+    if let failure { throw failure }
+  }
+
+  package func renameNew(_ path: String, to newPath: String) throws(FileSystemError) {
+    let failure: FileSystemError? = names.withLock { names in
+      guard names.holds(path) else { return FileSystemError(.notFound, .rename, path: path) }
+      guard !names.holds(newPath) else { return FileSystemError(.exists, .rename, path: newPath) }
+      names.put(names.take(path), newPath)
+      return nil
+    }
+    if let failure { throw failure }
+  }
+
+  package func exchange(_ path: String, with otherPath: String) throws(FileSystemError) {
+    let failure: FileSystemError? = names.withLock { names in
+      for path in [path, otherPath] where !names.holds(path) {
+        return FileSystemError(.notFound, .exchange, path: path)
+      }
+      let trees = (names.take(path), names.take(otherPath))
+      names.put(trees.0, otherPath)
+      names.put(trees.1, path)
       return nil
     }
     if let failure { throw failure }
@@ -92,6 +152,21 @@ package final class MemoryFileSystem: FileSystem {
     let contents = names.withLock { $0.files.removeValue(forKey: path) }
     guard let contents else { throw FileSystemError(.notFound, .unlink, path: path) }
     contents.changeLinkCount(by: -1)
+  }
+
+  package func removeDirectory(_ path: String) throws(FileSystemError) {
+    let failure: FileSystemError? = names.withLock { names in
+      guard names.directories[path] != nil else {
+        return FileSystemError(.notFound, .removeDirectory, path: path)
+      }
+      let tree = names.take(path)
+      guard tree.files.isEmpty, tree.directories.isEmpty else {
+        names.put(tree, path)
+        return FileSystemError(.notEmpty, .removeDirectory, path: path)
+      }
+      return nil
+    }
+    if let failure { throw failure }
   }
 
   package func syncDirectory(_ path: String) throws(FileSystemError) {}

@@ -173,13 +173,96 @@ package enum Platform {
   static func moveName(_ path: String, to newPath: String) throws(FileSystemError) {
     try checkPath(path, .rename)
     try checkPath(newPath, .rename)
-    if unsafe rename(path, newPath) != 0 { throw lastError(.rename, path) }
+    if Platform.rename(path, newPath) != 0 { throw lastError(.rename, path) }
   }
 
   static func removeName(_ path: String) throws(FileSystemError) {
     try checkPath(path, .unlink)
     if unsafe unlink(path) != 0 { throw lastError(.unlink, path) }
   }
+
+  static func removeDirectory(_ path: String) throws(FileSystemError) {
+    try checkPath(path, .removeDirectory)
+    if unsafe rmdir(path) != 0 { throw lastError(.removeDirectory, path) }
+  }
+
+  static func resolvedPath(_ path: String) throws(FileSystemError) -> String {
+    try checkPath(path, .status)
+    guard let name = unsafe realpath(path, nil) else { throw lastError(.status, path) }
+    defer { unsafe free(name) }
+    return unsafe String(cString: name)
+  }
+
+  // MARK: Renames that rename(2) cannot do
+
+  /// Where the system cannot refuse to replace in the same step, it is looked first.
+  static func moveNameWithoutReplacing(_ path: String, to newPath: String) throws(FileSystemError) {
+    try checkPath(path, .rename)
+    try checkPath(newPath, .rename)
+    if try rename(path, newPath, .withoutReplacing) { return }
+    if try status(of: newPath) != nil { throw FileSystemError(.exists, .rename, path: newPath) }
+    if Platform.rename(path, newPath) != 0 { throw lastError(.rename, path) }
+  }
+
+  static func exchangeNames(_ path: String, _ otherPath: String) throws(FileSystemError) {
+    try checkPath(path, .exchange)
+    try checkPath(otherPath, .exchange)
+    if try !rename(path, otherPath, .exchanging) {
+      throw FileSystemError(.notSupported, .exchange, path: otherPath)
+    }
+  }
+
+  private enum RenameManner {
+    case withoutReplacing
+    case exchanging
+
+    var flag: UInt32 {
+      #if canImport(Darwin)
+        self == .withoutReplacing ? 4 : 2  // RENAME_EXCL, RENAME_SWAP
+      #else
+        self == .withoutReplacing ? 1 : 2  // RENAME_NOREPLACE, RENAME_EXCHANGE
+      #endif
+    }
+  }
+
+  /// False if the system or the file system has no such rename.
+  private static func rename(
+    _ path: String, _ newPath: String, _ manner: RenameManner
+  ) throws(FileSystemError) -> Bool {
+    #if canImport(Darwin)
+      let result = unsafe renamex_np(path, newPath, manner.flag)
+    #else
+      guard let renameat2 = unsafe renameat2 else { return false }
+      let result = unsafe renameat2(AT_FDCWD, path, AT_FDCWD, newPath, manner.flag)
+    #endif
+    if result == 0 { return true }
+    switch errno {
+    case EINVAL, ENOSYS, EOPNOTSUPP: return false
+    case EEXIST, ENOTEMPTY: throw lastError(.rename, newPath)
+    default: throw lastError(manner == .exchanging ? .exchange : .rename, path)
+    }
+  }
+
+  private static func rename(_ path: String, _ newPath: String) -> Int32 {
+    #if canImport(Glibc)
+      unsafe Glibc.rename(path, newPath)
+    #elseif canImport(Musl)
+      unsafe Musl.rename(path, newPath)
+    #else
+      unsafe Darwin.rename(path, newPath)
+    #endif
+  }
+
+  #if !canImport(Darwin)
+    private typealias RenameAt2 =
+      @convention(c) (Int32, UnsafePointer<CChar>, Int32, UnsafePointer<CChar>, UInt32) -> Int32
+
+    /// Not in Swift's view of the C library; nil in an old one.
+    private static let renameat2: RenameAt2? = {
+      guard let symbol = unsafe dlsym(nil, "renameat2") else { return nil }
+      return unsafe unsafeBitCast(symbol, to: RenameAt2.self)
+    }()
+  #endif
 
   // MARK: Descriptors
 

@@ -206,15 +206,22 @@ public final class Ledger: Sendable {
   /// error. Throws `log` with code `outcomeUnknown` if an append or a sync did.
   public func close() throws(LedgerError) {
     try onLog { () throws(LogError) in try log.checkProcess() }
-    try deciding.withLock { (_) throws(LedgerError) in try onLog { () throws(LogError) in try log.close() } }
+    try log.excludingCopies { () throws(LedgerError) in
+      try deciding.withLock { (_) throws(LedgerError) in
+        try onLog { () throws(LogError) in try log.closeWriter() }
+      }
+    }
   }
 
   /// Empties the ledger and frees all ids, in one atomic step. Offsets go on, and a new epoch starts, which refuses the
   /// cursors of the old one.
   public func reset() throws(LedgerError) {
     try onLog { () throws(LogError) in try log.checkProcess() }
-    try deciding.withLock { (_) throws(LedgerError) in
-      try onLog { () throws(LogError) in try log.reset() }
+    // Copies first: while one is made, nobody who decides what to append may have to wait for it.
+    try log.excludingCopies { () throws(LedgerError) in
+      try deciding.withLock { (_) throws(LedgerError) in
+        try onLog { () throws(LogError) in try log.empty() }
+      }
     }
   }
 

@@ -56,7 +56,7 @@ import Testing
     try Data("half".utf8).write(to: URL(fileURLWithPath: path + "/00000002.seg.tmp"))
     try SegmentedLog.open(at: path, options: options()).close()
     let names = try Set(FileManager.default.contentsOfDirectory(atPath: path))
-    #expect(names == ["00000001.seg", "LOCK", "x.tmp", "y.tmp"])
+    #expect(names == ["00000001.seg", "LOCK", "reserve", "x.tmp", "y.tmp"])
   }
 
   @Test func `a change of the working directory does not move the log`() async {

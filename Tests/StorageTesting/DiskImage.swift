@@ -7,9 +7,9 @@ package struct DiskImage: Equatable, Sendable {
 
   package init() {}
 
-  /// Takes every regular file of `directory`, but for LOCK, which is no part of a log.
+  /// Takes every regular file of `directory`, but for LOCK and the reserve, which are no part of a log.
   package init(of fileSystem: any FileSystem, directory: String = TestLog.path) throws(FileSystemError) {
-    for name in try fileSystem.entries(of: directory) where name != "LOCK" {
+    for name in try fileSystem.entries(of: directory) where name != "LOCK" && name != "reserve" {
       let file = try fileSystem.open(directory + "/" + name, .readOnly)
       files[name] = try file.allBytes()
     }

@@ -20,7 +20,8 @@ package final class ObservedFileSystem: FileSystem {
     /// Does it change what the disk holds, or make it durable?
     package var isMutation: Bool {
       switch operation {
-      case .write, .preallocate, .truncate, .sync, .syncDirectory, .link, .rename, .unlink, .createDirectory:
+      case .write, .preallocate, .truncate, .sync, .syncDirectory, .link, .rename, .unlink, .createDirectory,
+        .removeDirectory, .exchange:
         true
       default: false
       }
@@ -85,6 +86,21 @@ package final class ObservedFileSystem: FileSystem {
   package func rename(_ path: String, to newPath: String) throws(FileSystemError) {
     try tell(.rename, path)
     try base.rename(path, to: newPath)
+  }
+
+  package func renameNew(_ path: String, to newPath: String) throws(FileSystemError) {
+    try tell(.rename, path)
+    try base.renameNew(path, to: newPath)
+  }
+
+  package func exchange(_ path: String, with otherPath: String) throws(FileSystemError) {
+    try tell(.exchange, path)
+    try base.exchange(path, with: otherPath)
+  }
+
+  package func removeDirectory(_ path: String) throws(FileSystemError) {
+    try tell(.removeDirectory, path)
+    try base.removeDirectory(path)
   }
 
   package func unlink(_ path: String) throws(FileSystemError) {

@@ -1,0 +1,104 @@
+internal import PlatformIO
+internal import Synchronization
+
+/// What a trim dropped.
+public struct Trimmed: Sendable, Hashable {
+  /// How many records.
+  public var records: UInt64 = 0
+  /// How many segments.
+  public var segments = 0
+  /// How many bytes those used.
+  public var bytes: UInt64 = 0
+}
+
+/// A segment as retention sees it: only whole ones go.
+package struct SegmentSpan: Sendable, Hashable {
+  package var offsets: Range<Offset>
+  package var bytes: UInt64
+}
+
+extension SegmentedLog {
+  /// Drops the records before an offset, as far as they fill whole segments; the one that holds the offset stays whole.
+  /// Beyond the end everything goes. Offsets and the epoch go on.
+  ///
+  /// One atomic step: a crash leaves the log as it was or trimmed. Records being read meanwhile stay readable to their
+  /// readers; other reads of dropped ones throw `.offsetNotKept`. Works on a full disk. If nothing can go, nothing is
+  /// written. Cost: the active segment is sealed and another started, as in a roll, and one unlink a segment. Thread-safe;
+  /// waits for a copy that is being made. Throws what an append would.
+  @discardableResult
+  public func trim(before offset: Offset) throws(LogError) -> Trimmed {
+    try excludingCopies { () throws(LogError) in try drop(before: offset) }
+  }
+
+  /// To be called within `excludingCopies`.
+  package func drop(before offset: Offset) throws(LogError) -> Trimmed {
+    try checkProcess()
+    return try writer.withLock { (writer) throws(LogError) in
+      _ = try checked(writer.state)
+      guard let start = published.withLock({ $0.start(keeping: offset) }) else { return Trimmed() }
+      // Nothing is reserved before the switch, and if even a header is too much there is the reserve.
+      let active = try directory.withReserve { () throws(LogError) in
+        if case .active(var active) = try usable(&writer) { try seal(&active, &writer) }
+        var header = try successor(&writer)
+        header.logStart = start
+        return try activate(header, &writer)
+      }
+      let (dropped, trimmed) = published.withLock { $0.drop(before: start) }
+      index?.removeAll(below: start)
+      remove(dropped)
+      do throws(FileSystemError) { try active.file.preallocate(active.capacity) } catch {}
+      directory.makeReserve()
+      return trimmed
+    }
+  }
+
+  /// The switch is done. What fails from here on is only space, and the next opening for writing tries again.
+  private func remove(_ dropped: [SegmentNumber]) {
+    for number in dropped {
+      do throws(FileSystemError) { try directory.removeSegment(number) } catch { return }
+    }
+  }
+
+  /// The segments from the first to the last, for deciding what may go.
+  package func segmentSpans() throws(LogError) -> [SegmentSpan] {
+    try checkOpen()
+    return published.withLock { published in
+      published.segments.indices.map { place in
+        let first = max(published.segments[place].firstOffset, published.logStart)
+        let next =
+          place + 1 < published.segments.count ? published.segments[place + 1].firstOffset : published.next
+        return SegmentSpan(offsets: first..<max(first, next), bytes: published.segments[place].byteCount)
+      }
+    }
+  }
+}
+
+extension SegmentedLog.Published {
+  /// Where the log would start if all whole segments before an offset went; nil if it starts there already.
+  fileprivate func start(keeping offset: Offset) -> Offset? {
+    let ends = segments.dropFirst().map(\.firstOffset) + [next]
+    guard let start = ends.last(where: { $0 <= offset }), start > logStart else { return nil }
+    return start
+  }
+
+  fileprivate mutating func drop(before start: Offset) -> ([SegmentNumber], Trimmed) {
+    let count = segments.lastIndex { $0.firstOffset <= start } ?? 0
+    let dropped = segments[..<count]
+    let trimmed = Trimmed(
+      records: start.rawValue - logStart.rawValue, segments: count,
+      bytes: dropped.reduce(0) { $0 + $1.byteCount })
+    let numbers = dropped.map(\.number)
+    segments.removeFirst(count)
+    logStart = start
+    return (numbers, trimmed)
+  }
+}
+
+extension LogDirectory {
+  /// Removes a segment that is no part of the log any more, and its sidecar, which without it means nothing.
+  func removeSegment(_ number: SegmentNumber) throws(FileSystemError) {
+    let name = Self.name(of: number)
+    try removeIfPresent(path(of: name))
+    try removeIfPresent(path(of: name.dropLast(4) + ".idx"))
+  }
+}
