@@ -357,8 +357,15 @@ extension SegmentedLog {
     switch tail.verdict {
     case .clean, .sealed, .damaged: break
     case .torn(let end), .suspect(let end):
+      let kept = tornEnd
       tornEnd = max(end, tornEnd ?? end)
-      report.keptAs = try directory.keepAside(file, of: last.number, from: tail.end, to: end)
+      // A recovery that did not get to its end kept at least these aside.
+      if end > kept ?? tail.end {
+        report.keptAs = try directory.keepAside(file, of: last.number, from: tail.end, to: end)
+      } else {
+        // Its bytes were synced before it got its name, but perhaps not its name.
+        try onFile { () throws(FileSystemError) in try directory.fileSystem.syncDirectory(directory.path) }
+      }
     }
     if let end = tornEnd {
       tornEnd = min(end, FilePosition(status.length))

@@ -20,6 +20,10 @@ struct Writer: ~Copyable {
   var lock: LogLock?
   /// The newest header, from which the next one is made.
   var header: SegmentHeader
+  /// A file for the next segment.
+  var prepared: LogDirectory.PreparedSegment?
+  /// The segment that a file was last asked to be prepared for.
+  var preparedFor: SegmentNumber?
   /// Batches that are written at once.
   var gathered = ByteBuffer()
   /// A timer runs that syncs what was appended under `.interval`.
@@ -47,6 +51,8 @@ struct ActiveSegment {
   var quietEnd: FilePosition?
   /// How far its sidecar goes.
   var sidecarEnd: FilePosition?
+  /// How far the system was told to write to the disk without being waited for.
+  var writtenBack = SegmentHeader.dataStart
   /// The length at which the segment is full.
   var capacity: UInt64
   var tally: SegmentTally
@@ -115,6 +121,7 @@ extension SegmentedLog {
     try checkProcess()
     try writer.withLock { (writer) throws(LogError) in
       defer {
+        if let prepared = writer.prepared.take() { directory.discard(prepared) }
         writer.state = .closed
         writer.lock = nil
         published.withLock { published in
@@ -290,7 +297,8 @@ extension SegmentedLog {
   func activate(_ header: SegmentHeader, _ writer: inout Writer) throws(LogError) -> ActiveSegment {
     let active: ActiveSegment
     do throws(LogError) {
-      (active, writer.header) = try Self.createSegment(header, in: directory)
+      (active, writer.header) = try Self.createSegment(
+        header, in: directory, prepared: takePrepared(for: header, &writer))
     } catch {
       // Up to here nothing but a temporary file exists, and the next append may try again.
       if let operation = error.cause?.operation, [.open, .preallocate, .write].contains(operation) {
@@ -311,14 +319,14 @@ extension SegmentedLog {
 
   /// Publishes a segment; without reserved space if the disk has not that much left.
   static func createSegment(
-    _ header: SegmentHeader, in directory: LogDirectory
+    _ header: SegmentHeader, in directory: LogDirectory, prepared: LogDirectory.PreparedSegment? = nil
   ) throws(LogError) -> (ActiveSegment, SegmentHeader) {
     var header = header
     let capacity = header.capacity
     let file: any LogFile
     let checksum: UInt64
     do throws(LogError) {
-      (file, checksum) = try directory.publish(header)
+      (file, checksum) = try directory.publish(header, in: prepared)
     } catch {
       guard error.cause?.operation == .preallocate else { throw error }
       header.preallocated = 0
