@@ -22,9 +22,11 @@ struct IDIndex: ~Copyable {
   private(set) var count = 0
 
   init() {
-    // Staggered first capacities keep the shards from growing all at the same moment.
-    shards = InlineArray { Shard(capacity: 16 + $0 / 64) }
+    shards = InlineArray { Shard(capacity: Self.firstCapacity($0)) }
   }
+
+  /// Staggered, which keeps the shards from growing all at the same moment.
+  private static func firstCapacity(_ shard: Int) -> Int { 16 + shard / 64 }
 
   private static func shard(of hash: UInt64) -> Int { Int(hash >> (64 - shardBits)) }
 
@@ -35,6 +37,15 @@ struct IDIndex: ~Copyable {
   mutating func insert(_ hash: UInt64, _ offset: Offset) {
     shards[Self.shard(of: hash)].insert(Self.tag(of: hash) << Self.offsetBits | offset.rawValue)
     count += 1
+  }
+
+  /// Forgets the ids at offsets below one.
+  mutating func removeAll(below start: Offset) {
+    for index in shards.indices {
+      var kept = Shard(capacity: Self.firstCapacity(index))
+      count -= shards[index].move(from: start, to: &kept)
+      shards[index] = kept
+    }
   }
 
   /// The offsets whose ids have this hash's tag: as a rule none or one.
@@ -127,6 +138,19 @@ struct IDIndex: ~Copyable {
       slots[target] = value
       count += 1
       return true
+    }
+
+    /// Enters what is at `start` or above into another shard. Returns how much is not.
+    func move(from start: Offset, to other: inout Shard) -> Int {
+      var left = 0
+      for place in 0..<slots.count where slots[place] != 0 {
+        if Offset(slots[place] & (1 << IDIndex.offsetBits - 1)) >= start {
+          other.insert(slots[place])
+        } else {
+          left += 1
+        }
+      }
+      return left
     }
 
     private mutating func grow() {

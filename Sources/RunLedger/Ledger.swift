@@ -20,12 +20,15 @@ public final class Ledger: Sendable {
   let deciding = Mutex(Deciding())
   /// For hashes of ids.
   let seed: UInt64
+  /// Where copies go, if not to the ledger's own file system: one in memory goes to the disk.
+  let copyFileSystem: (any FileSystem)?
 
   private init(
     log: SegmentedLog, environment: any Environment, options: LedgerOptions,
     index: consuming sending LedgerIndex
   ) {
     self.log = log
+    copyFileSystem = log.fileSystem is MemoryFileSystem ? DiskFileSystem.shared : nil
     self.environment = environment
     maximumPayload = min(options.maximumPayload, EventLimits.payloadBytes)
     kindRule = log.application.options & LedgerOptions.anyKind != 0 ? .anyText : .dotted

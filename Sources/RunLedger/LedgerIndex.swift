@@ -6,6 +6,8 @@ struct LedgerIndex: ~Copyable {
   private(set) var postings: PostingIndex
   /// Random, so it also tells this index from the one before a reset.
   let seed: UInt64
+  /// Rises when events are removed: places in the postings are others then.
+  private(set) var removals = 0
 
   /// A seed that nobody who names events knows, so that nobody can make their hashes meet.
   init(seed: UInt64) {
@@ -36,5 +38,13 @@ struct LedgerIndex: ~Copyable {
     postings.add(.run, run, offset)
     postings.add(.kind, kind, offset)
     postings.add(.actor, actor, offset)
+  }
+
+  /// Forgets the events below an offset, as if the index had been built without them. Cost: all of it is walked through,
+  /// and for a moment there are two.
+  mutating func removeAll(below start: Offset) {
+    ids.removeAll(below: start)
+    postings = postings.keepingAll(from: start)
+    removals += 1
   }
 }

@@ -146,6 +146,32 @@ struct PostingIndex: ~Copyable {
     term.used += 1
   }
 
+  // MARK: Removing
+
+  /// The postings from an offset on, with terms numbered by what is their first appearance then.
+  func keepingAll(from start: Offset) -> PostingIndex {
+    var firsts: [(first: Offset, id: TermID)] = []
+    for id in 0..<termCount where term(id).last >= start {
+      var cursor = Cursor(id: id)
+      while let offset = next(&cursor) {
+        guard offset >= start else { continue }
+        firsts.append((offset, id))
+        break
+      }
+    }
+    firsts.sort { ($0.first, $0.id) < ($1.first, $1.id) }
+    var kept = PostingIndex(seed: seed)
+    for (first, id) in firsts {
+      let term = term(id)
+      let name = names.bytes(at: term.name, count: Int(term.nameLength))
+      var cursor = Cursor(id: id)
+      while let offset = next(&cursor) {
+        if offset >= first { kept.add(term.field, name, offset) }
+      }
+    }
+    return kept
+  }
+
   // MARK: Reading
 
   /// A place in a term's postings, from which reading goes on later, also after more were added.

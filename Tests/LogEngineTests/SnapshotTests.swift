@@ -44,8 +44,9 @@ import Testing
       #expect(snapshot.latestOffset == log.latestOffset)
       #expect(snapshot.recovery.damage.isEmpty)
     }
-    #expect(try SegmentedLog.verify(at: Self.path, application: .init(id: 0), fileSystem: disk) { _, _ in true }
-      .isSound)
+    #expect(
+      try SegmentedLog.verify(at: Self.path, application: .init(id: 0), fileSystem: disk) { _, _ in true }
+        .isSound)
     // The source goes on as if nothing had been.
     try TestLog.append(log, ["later"])
     try log.close()
@@ -78,7 +79,8 @@ import Testing
     }
   }
 
-  @Test func `the source reopens right after a snapshot, its last segment sealed and linked, and appends`() throws
+  @Test func `the source reopens right after a snapshot, its last segment sealed and linked, and appends`()
+    throws
   {
     let disk = MemoryFileSystem()
     let (log, records) = try Self.filled(disk)
@@ -245,7 +247,8 @@ import Testing
     // A writer has it open.
     let copy = try Self.opened(disk)
     #expect(
-      try #require(throws: LogError.self) { try log.snapshot(to: Self.path, replacing: true) }.code == .locked)
+      try #require(throws: LogError.self) { try log.snapshot(to: Self.path, replacing: true) }.code == .locked
+    )
     try copy.close()
     try log.snapshot(to: Self.path, replacing: true)
   }
@@ -373,7 +376,9 @@ import Testing
     }
   }
 
-  @Test func `every flipped bit and every cut of SNAPSHOT is refused for writing, and reading goes on`() throws {
+  @Test func `every flipped bit and every cut of SNAPSHOT is refused for writing, and reading goes on`()
+    throws
+  {
     let disk = MemoryFileSystem()
     let (log, records) = try Self.filled(disk, count: 60)
     try log.snapshot(to: Self.path)
@@ -413,8 +418,9 @@ import Testing
       var hostile = bytes
       for _ in 0..<Int.random(in: 1...3, using: &generator) {
         let place = Int.random(in: 8..<hostile.count - 8, using: &generator)
-        hostile[place] = [0, 0x7F, 0x80, 0xFF, UInt8.random(in: 0...255, using: &generator)][
-          Int.random(in: 0..<5, using: &generator)]
+        hostile[place] =
+          [0, 0x7F, 0x80, 0xFF, UInt8.random(in: 0...255, using: &generator)][
+            Int.random(in: 0..<5, using: &generator)]
       }
       Self.resum(&hostile)
       if SnapshotManifest.decode(hostile.span.rawBytes) == .invalid { refused += 1 }
@@ -428,7 +434,9 @@ import Testing
 
   static func resum(_ bytes: inout [UInt8]) {
     let sum = XXH3.hash64(bytes.span.rawBytes.extracting(0..<bytes.count - 8))
-    for index in 0..<8 { bytes[bytes.count - 8 + index] = UInt8(truncatingIfNeeded: sum >> UInt64(8 * index)) }
+    for index in 0..<8 {
+      bytes[bytes.count - 8 + index] = UInt8(truncatingIfNeeded: sum >> UInt64(8 * index))
+    }
   }
 
   @Test func `a list of a later version is refused by its number`() throws {

@@ -15,7 +15,9 @@ package final class CallRecorder: Sendable {
 
   /// What has changed the disk or made it durable, but for LOCK and the reserve, which no durability depends on.
   package var mutations: [String] {
-    calls.withLock { $0.filter { $0.isMutation && $0.name != "LOCK" && $0.name != "reserve" }.map(\.description) }
+    calls.withLock {
+      $0.filter { $0.isMutation && $0.name != "LOCK" && $0.name != "reserve" }.map(\.description)
+    }
   }
 
   package func clear() { calls.withLock { $0 = [] } }

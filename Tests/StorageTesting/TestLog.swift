@@ -7,7 +7,8 @@ package enum TestLog {
 
   package static func open(
     _ fileSystem: any FileSystem, environment: any Environment = SeededEnvironment(seed: 1),
-    at path: String = TestLog.path, segmentSize: UInt64 = 16 << 10, _ change: (inout LogOptions) -> Void = { _ in }
+    at path: String = TestLog.path, segmentSize: UInt64 = 16 << 10,
+    _ change: (inout LogOptions) -> Void = { _ in }
   ) throws(LogError) -> SegmentedLog {
     var options = LogOptions()
     options.creation = .createIfMissing
