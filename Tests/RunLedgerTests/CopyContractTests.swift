@@ -103,8 +103,7 @@ import Testing
     #expect(try open(place.path + "/copy") { $0.access = .readOnly }.eventCount == 2)
   }
 
-  @Test func `S3: a snapshot reopened for writing has an identity of its own and knows its parent's position`()
-    throws
+  @Test func `S3: a snapshot opened for writing has its own identity and knows its parent's position`() throws
   {
     let place = TemporaryDirectory()
     let ledger = try open(place.path + "/ledger") { $0.creation = .createIfMissing }
@@ -182,8 +181,12 @@ import Testing
     for field in [PostingField.kind, .actor, .session, .model] {
       for value in ["clue.found", "alice", "s-1", "m-1"] {
         var offsets: [[Offset]] = [[], []]
-        try ledger.forEachEvent(field, value) { offsets[0].append($0.offset); return true }
-        try fresh.forEachEvent(field, value) { offsets[1].append($0.offset); return true }
+        for (place, ledger) in [ledger, fresh].enumerated() {
+          try ledger.forEachEvent(field, value) { view in
+            offsets[place].append(view.offset)
+            return true
+          }
+        }
         #expect(offsets[0] == offsets[1])
       }
     }
@@ -238,7 +241,7 @@ import Testing
     #expect(try ledger.append(.test("new")).offset == 42)
   }
 
-  @Test func `so many bytes are kept at most, the last events always, and doing it again drops nothing`() throws {
+  @Test func `so many bytes are kept at most, the last events always, and again drops nothing`() throws {
     let place = TemporaryDirectory()
     let path = place.path + "/ledger"
     let ledger = try small(path)
