@@ -14,6 +14,7 @@ public struct Trimmed: Sendable, Hashable {
 /// A segment as retention sees it: only whole ones go.
 package struct SegmentSpan: Sendable, Hashable {
   package var offsets: Range<Offset>
+  /// With its seal, also if it has none yet: a trim seals it.
   package var bytes: UInt64
 }
 
@@ -62,12 +63,16 @@ extension SegmentedLog {
   /// The segments from the first to the last, for deciding what may go.
   package func segmentSpans() throws(LogError) -> [SegmentSpan] {
     try checkOpen()
+    let isSealed = writer.withLock { if case .sealed = $0.state { true } else { false } }
     return published.withLock { published in
       published.segments.indices.map { place in
+        let isLast = place == published.segments.count - 1
         let first = max(published.segments[place].firstOffset, published.logStart)
         let next =
-          place + 1 < published.segments.count ? published.segments[place + 1].firstOffset : published.next
-        return SegmentSpan(offsets: first..<max(first, next), bytes: published.segments[place].byteCount)
+          isLast ? published.next : published.segments[place + 1].firstOffset
+        return SegmentSpan(
+          offsets: first..<max(first, next),
+          bytes: published.segments[place].byteCount + (isLast && !isSealed ? Seal.frameByteCount : 0))
       }
     }
   }

@@ -1,4 +1,4 @@
-internal import PlatformIO
+package import PlatformIO
 internal import Synchronization
 
 /// An append-only log of records in a directory of segments: bytes in, bytes out.
@@ -126,6 +126,9 @@ public final class SegmentedLog: Sendable {
 
   /// The directory it lives in.
   public var path: String { directory.path }
+
+  /// The file system that directory is in.
+  package var fileSystem: any FileSystem { directory.fileSystem }
 
   func closedError() -> LogError {
     LogError(.closed, path: directory.path, "the handle was closed; open the log again")

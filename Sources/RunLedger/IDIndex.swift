@@ -22,9 +22,11 @@ struct IDIndex: ~Copyable {
   private(set) var count = 0
 
   init() {
-    // Staggered first capacities keep the shards from growing all at the same moment.
-    shards = InlineArray { Shard(capacity: 16 + $0 / 64) }
+    shards = InlineArray { Shard(capacity: Self.firstCapacity($0)) }
   }
+
+  /// Staggered, which keeps the shards from growing all at the same moment.
+  private static func firstCapacity(_ shard: Int) -> Int { 16 + shard / 64 }
 
   private static func shard(of hash: UInt64) -> Int { Int(hash >> (64 - shardBits)) }
 

@@ -18,11 +18,14 @@ public final class Ledger: Sendable {
   let index: EventIndex
   /// Held while it is decided what of a call is new, not while that is written.
   let deciding = Mutex(Deciding())
+  /// Where copies go, if not to the ledger's own file system: one in memory goes to the disk.
+  let copyFileSystem: (any FileSystem)?
 
   private init(
     log: SegmentedLog, environment: any Environment, options: LedgerOptions, index: EventIndex
   ) {
     self.log = log
+    copyFileSystem = log.fileSystem is MemoryFileSystem ? DiskFileSystem.shared : nil
     self.environment = environment
     maximumPayload = min(options.maximumPayload, EventLimits.payloadBytes)
     kindRule = log.application.options & LedgerOptions.anyKind != 0 ? .anyText : .dotted

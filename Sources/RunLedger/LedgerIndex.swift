@@ -82,7 +82,7 @@ struct LedgerIndex: ~Copyable {
       seed = part.seed
     }
     if isSealed {
-      sealed.add(part)
+      sealed.add(part, isInMemory: false)
       unloaded.append(part)
       growing = GrowingPart(first: growing.first.advanced(by: UInt64(count)), seed: seed)
       return true

@@ -44,9 +44,9 @@ extension Failure {
   private static func code(of error: LogError, _ purpose: Purpose) -> ExitCode {
     switch error.code {
     case .fileSystem: error.cause.map { code(of: $0, purpose) } ?? .inputOutput
-    case .noSuchLog, .offsetNotKept, .offsetBeyondEnd: .notFound
+    case .noSuchLog, .notASnapshot, .offsetNotKept, .offsetBeyondEnd: .notFound
     case .notALog: purpose == .creating ? .cannotCreate : .notFound
-    case .alreadyExists: .cannotCreate
+    case .alreadyExists, .badDestination: .cannotCreate
     case .locked, .changedMeanwhile: .locked
     case .invalidOption: .usage
     case .outcomeUnknown, .outOfOffsets, .quotaExceeded: .inputOutput

@@ -97,6 +97,14 @@ struct Invocation: Sendable {
     return size
   }
 
+  func duration(_ name: String) throws(Failure) -> Duration? {
+    guard let text = text(name) else { return nil }
+    guard let span = TimeSpan.parse(text) else {
+      throw .usage("\(name) \(text) is not a time span; write it as 10ms, 5s, 2h or 14d")
+    }
+    return span
+  }
+
   /// One of a few words; the first of them if the option is not given.
   func choice<T>(_ name: String, _ choices: KeyValuePairs<String, T>) throws(Failure) -> T {
     guard let text = text(name) else { return choices[0].value }
@@ -121,10 +129,11 @@ struct Invocation: Sendable {
   // MARK: The ledger
 
   /// The directory that the first operand names.
-  func ledgerPath() throws(Failure) -> String {
-    guard let operand = operands.first, !operand.isEmpty else {
-      throw .usage("the ledger's name is empty; give its directory")
-    }
+  func ledgerPath() throws(Failure) -> String { try path(operands.first ?? "", of: "the ledger") }
+
+  /// The directory that a text names.
+  func path(_ operand: String, of what: String) throws(Failure) -> String {
+    guard !operand.isEmpty else { throw .usage("\(what)'s name is empty; give its directory") }
     let location: LedgerLocation
     do throws(LocationError) {
       location = try LedgerLocation.resolve(operand) { _ in nil }

@@ -3,8 +3,8 @@ enum Program {
   static let version = "ledgerctl 0.1.0"
 
   static let commands: [Command] = [
-    .create, .append, .import, .export, .get, .run, .runs, .tail, .stat, .verify, .dump, .reset, .salvage,
-    .help,
+    .create, .append, .import, .export, .get, .run, .runs, .tail, .stat, .verify, .dump, .snapshot, .restore,
+    .fork, .trim, .reset, .salvage, .help,
   ]
 
   static func run(_ arguments: [String], _ console: Console) -> ExitCode {
