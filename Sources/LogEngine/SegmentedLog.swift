@@ -28,8 +28,10 @@ public final class SegmentedLog: Sendable {
   /// Held through each sync of the active segment, with what one failed with: of two syncs at the same time the system
   /// would tell only one of an error, and the other would believe its success.
   let syncing = Mutex<LogError?>(nil)
-  /// Leads where a task would have to, and syncs what nobody waits for.
-  let worker = Worker()
+  /// Leads where a task would have to.
+  let worker: Worker
+  /// Syncs what nobody waits for. Apart from the worker, so that neither holds the other up.
+  let timers: Worker
   /// Held for moments: what readers see.
   let published: Mutex<Published>
 
@@ -63,6 +65,8 @@ public final class SegmentedLog: Sendable {
   ) {
     self.directory = directory
     self.environment = environment
+    worker = Worker(environment)
+    timers = Worker(environment)
     syncPolicy = options.syncPolicy
     byteQuota = options.byteQuota
     self.id = id
