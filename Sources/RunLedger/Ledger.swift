@@ -17,7 +17,12 @@ public final class Ledger: Sendable {
   /// Held for moments, by readers too.
   let index: Mutex<LedgerIndex>
   /// Held while it is decided what of a call is new, not while that is written.
-  let deciding = Mutex(Deciding())
+  let deciding = Mutex(())
+  /// Hashes of the ids of calls that are not settled yet: an event of theirs may be new and not in the index. Held for
+  /// moments.
+  let onTheirWay = Mutex<Set<UInt64>>([])
+  /// A batch's memory, to be used again. Held for moments.
+  let spare = Mutex(RecordBatch())
   /// For hashes of ids.
   let seed: UInt64
 
@@ -213,8 +218,7 @@ public final class Ledger: Sendable {
   /// Makes everything durable and lets the next writer in. Closing again does nothing; any other use afterwards is an
   /// error. Throws `log` with code `outcomeUnknown` if an append or a sync did.
   public func close() throws(LedgerError) {
-    try onLog { () throws(LogError) in try log.checkProcess() }
-    try deciding.withLock { (_) throws(LedgerError) in try onLog { () throws(LogError) in try log.close() } }
+    try onLog { () throws(LogError) in try log.close() }
   }
 
   /// Empties the ledger and frees all ids, in one atomic step. Offsets go on, and a new epoch starts, which refuses the
@@ -222,8 +226,11 @@ public final class Ledger: Sendable {
   public func reset() throws(LedgerError) {
     try onLog { () throws(LogError) in try log.checkProcess() }
     try deciding.withLock { (_) throws(LedgerError) in
+      // What was decided before takes effect before: behind the reset its duplicates would be duplicates of nothing. If it
+      // fails, those who wait for it are told, and a reset that cannot be done for the same reason says so itself.
+      _ = log.outcome(of: log.submit(RecordBatch(), durably: false))
       let seed = environment.randomUInt64()
-      // In one step with the log's: what was decided before may be stored behind it.
+      // In one step with the log's, so that no reader finds in one what is not in the other.
       try onLog { () throws(LogError) in
         try log.reset { index.withLock { $0 = LedgerIndex(seed: seed) } }
       }
