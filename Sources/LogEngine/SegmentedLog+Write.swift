@@ -200,7 +200,13 @@ extension SegmentedLog {
     writer.state = .sealed(number: active.number, end: sealedEnd, digest: tally.digest)
     // Zeros behind a seal mean nothing, so it is only space that a failure leaves.
     do throws(FileSystemError) { try file.setLength(sealedEnd.rawValue) } catch {}
-    let source = try SegmentSource.sealed(file, length: sealedEnd.rawValue)
+    // Nor is it a failure if the sealed file cannot be mapped: it is read on as it was.
+    let source: SegmentSource
+    do throws(LogError) {
+      source = try SegmentSource.sealed(file, length: sealedEnd.rawValue)
+    } catch {
+      source = .file(file)
+    }
     published.withLock { published in
       let last = published.segments.count - 1
       published.segments[last].source = source
@@ -216,6 +222,7 @@ extension SegmentedLog {
   ) throws(LogError) {
     let file = active.file
     do throws(LogError) {
+      if try drop(active, &writer) { return }
       try onFile { () throws(FileSystemError) in
         let length = try file.status().length
         try file.clear(from: active.end, to: min(dirtyEnd, FilePosition(length)))
@@ -230,6 +237,29 @@ extension SegmentedLog {
         "a write failed and could not be taken back yet, so whether its records are stored is unknown; append again, or open the log again",
         cause: error.cause)
     }
+  }
+
+  /// Removes a segment without a record, so that appends that are tried again on a full disk do not leave one each time.
+  /// Its number goes to the next one. False if it is the log's only segment, which has to stay, or holds records.
+  private func drop(_ active: ActiveSegment, _ writer: inout Writer) throws(LogError) -> Bool {
+    guard active.tally.recordCount == 0, published.withLock({ $0.segments.count }) > 1 else { return false }
+    let directory = directory
+    try onFile { () throws(FileSystemError) in
+      try directory.removeIfPresent(directory.path(of: LogDirectory.name(of: active.number)))
+    }
+    do throws(FileSystemError) {
+      // Before anybody hears that nothing is stored: a segment that came back would bring the failed batches along.
+      try directory.fileSystem.syncDirectory(directory.path)
+    } catch {
+      let unknown = Self.unknown(LogError(error), directory)
+      writer.state = .poisoned(unknown)
+      throw unknown
+    }
+    published.withLock { _ = $0.segments.removeLast() }
+    let previous = writer.header.previous
+    writer.state = .sealed(
+      number: SegmentNumber(previous.number), end: FilePosition(previous.length), digest: previous.digest)
+    return true
   }
 
   /// Says that a write failed, once it has been taken back; or, as long as it could not be, that nobody knows.
