@@ -145,7 +145,8 @@ struct SegmentScan: ~Copyable {
     var place = start.rawValue
     try onFile { () throws(FileSystemError) in
       while place < fileLength, let data = try file.nextData(from: place), data < fileLength {
-        let end = min(data + Chunk.byteCount, fileLength)
+        // To a multiple of the chunk's size: the rest of a page that was read in part would count as data, and so on.
+        let end = min((data / Chunk.byteCount + 1) * Chunk.byteCount, fileLength)
         try file.forEachChunk(from: FilePosition(data), to: FilePosition(end), mayEndBefore: true) {
           bytes, place in
           if let last = bytes.lastNonzeroIndex { found = place.advanced(by: UInt64(last) + 1) }
