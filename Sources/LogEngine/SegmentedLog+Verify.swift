@@ -22,19 +22,21 @@ extension SegmentedLog {
     try verify(at: path, application: application, fileSystem: DiskFileSystem.shared, check: check)
   }
 
+  /// If a writer drops segments meanwhile it reads all of the log again, so that `check` sees records that it has seen, or
+  /// after as many attempts throws `.changedMeanwhile`.
   package static func verify(
-    at path: String, application: ApplicationTag, fileSystem: any FileSystem,
+    at path: String, application: ApplicationTag, fileSystem: any FileSystem, attempts: Int = 5,
     check: (Offset, RawSpan) -> Bool
   ) throws(LogError) -> Verification {
     let directory = try LogDirectory(path, in: fileSystem)
     guard try probe(directory) else { throw noSuchLog(directory) }
-    var attempts = 1
+    var attempt = 1
     while true {
       do throws(LogError) {
         return try verify(directory, application, check)
       } catch {
-        guard error.code == .changedMeanwhile, attempts < 5 else { throw error }
-        attempts += 1
+        guard error.code == .changedMeanwhile, attempt < attempts else { throw error }
+        attempt += 1
       }
     }
   }

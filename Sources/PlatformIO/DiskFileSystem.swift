@@ -40,6 +40,9 @@ package final class DiskFileSystem: FileSystem {
 
   package func unlink(_ path: String) throws(FileSystemError) { try Platform.removeName(path) }
 
+  /// Removes an empty directory.
+  package func removeDirectory(_ path: String) throws(FileSystemError) { try Platform.removeDirectory(path) }
+
   package func syncDirectory(_ path: String) throws(FileSystemError) { try Platform.syncDirectory(path) }
 }
 

@@ -181,6 +181,11 @@ package enum Platform {
     if unsafe unlink(path) != 0 { throw lastError(.unlink, path) }
   }
 
+  static func removeDirectory(_ path: String) throws(FileSystemError) {
+    try checkPath(path, .unlink)
+    if unsafe rmdir(path) != 0 { throw lastError(.unlink, path) }
+  }
+
   // MARK: Descriptors
 
   /// Opens without following a link and without waiting on a FIFO; the caller checks what it got.

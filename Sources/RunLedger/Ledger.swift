@@ -33,7 +33,7 @@ public final class Ledger: Sendable {
     self.log = log
     self.environment = environment
     maximumPayload = min(options.maximumPayload, EventLimits.payloadBytes)
-    kindRule = log.application.options & LedgerOptions.anyKind != 0 ? .anyText : .dotted
+    kindRule = LedgerOptions.kindRule(of: log.application)
     seed = index.seed
     self.index = Mutex(index)
   }
