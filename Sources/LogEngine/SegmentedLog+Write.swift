@@ -48,6 +48,8 @@ struct ActiveSegment {
   /// The length at which the segment is full.
   var capacity: UInt64
   var tally: SegmentTally
+  /// Its header says nothing of the log that its predecessor's does not, so that it can go as long as it is empty.
+  var isExpendable = false
 
   /// What must fit behind the last batch: a sync frame and the seal.
   static let reserve = SyncFrame.maximumByteCount + Seal.frameByteCount
@@ -240,9 +242,9 @@ extension SegmentedLog {
   }
 
   /// Removes a segment without a record, so that appends that are tried again on a full disk do not leave one each time.
-  /// Its number goes to the next one. False if it is the log's only segment, which has to stay, or holds records.
+  /// Its number goes to the next one. False if the segment has to stay.
   private func drop(_ active: ActiveSegment, _ writer: inout Writer) throws(LogError) -> Bool {
-    guard active.tally.recordCount == 0, published.withLock({ $0.segments.count }) > 1 else { return false }
+    guard active.tally.recordCount == 0, active.isExpendable else { return false }
     let directory = directory
     try onFile { () throws(FileSystemError) in
       try directory.removeIfPresent(directory.path(of: LogDirectory.name(of: active.number)))
@@ -308,7 +310,8 @@ extension SegmentedLog {
   }
 
   private func activate(_ header: SegmentHeader, _ writer: inout Writer) throws(LogError) -> ActiveSegment {
-    let active: ActiveSegment
+    var active: ActiveSegment
+    let before = writer.header
     do throws(LogError) {
       (active, writer.header) = try Self.createSegment(header, in: directory)
     } catch {
@@ -320,6 +323,7 @@ extension SegmentedLog {
       writer.state = .poisoned(unknown)
       throw unknown
     }
+    active.isExpendable = header.logStart == before.logStart && header.epoch == before.epoch
     writer.state = .active(active)
     let readable = ReadableSegment(
       number: header.number, firstOffset: header.firstOffset, nonce: header.nonce, source: .file(active.file),

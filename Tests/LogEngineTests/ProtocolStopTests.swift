@@ -252,7 +252,7 @@ import Testing
     #expect(try TestLog.records(Self.reopened(disk)) == ["one", "two"])
   }
 
-  @Test func `a log's only segment stays, whatever fails in it`() throws {
+  @Test func `a segment that begins a log or an epoch stays, whatever fails in it`() throws {
     let base = MemoryFileSystem()
     let disk = ObservedFileSystem(base)
     let log = try TestLog.open(disk)
