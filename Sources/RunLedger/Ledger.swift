@@ -222,7 +222,7 @@ public final class Ledger: Sendable {
   }
 
   /// Empties the ledger and frees all ids, in one atomic step. Offsets go on, and a new epoch starts, which refuses the
-  /// cursors of the old one. Appends that are under way take effect before it, or not at all.
+  /// cursors of the old one. Each append takes effect before it or after it, as a whole.
   public func reset() throws(LedgerError) {
     try onLog { () throws(LogError) in try log.checkProcess() }
     try deciding.withLock { (_) throws(LedgerError) in
