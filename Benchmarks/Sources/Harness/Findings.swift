@@ -1,4 +1,4 @@
-/// What a process found: numbers by name, a digest of the rows, and what is to be said in words.
+/// What a process found: numbers by name (without a space), a digest of the rows, and what is to be said in words.
 package struct Findings: Sendable {
   package private(set) var values: [String: Double] = [:]
   package var digest: UInt64 = 0
@@ -32,7 +32,9 @@ package struct Findings: Sendable {
       switch words[0] {
       case "digest": digest = UInt64(words[1]) ?? 0
       case "note": notes.append(String(words[1]))
-      default: values[String(words[0])] = Double(words[1])
+      default:
+        guard let value = Double(words[1]) else { throw BenchmarkError("a process reported '\(line)'") }
+        values[String(words[0])] = value
       }
     }
   }

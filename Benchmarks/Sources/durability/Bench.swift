@@ -21,6 +21,14 @@ final class Bench {
       [cell.rawValue] + settings.words, in: arguments.directory, isKilled: isKilled, tracer: tracer)
   }
 
+  /// What a filling cell is told: a ledger's bytes or a database's events.
+  func fill(_ name: String, bytes: Int = 0, count: Int = 0) -> Settings {
+    Settings([
+      "path": path(name), "seed": arguments.seed, "bytes": bytes, "count": count,
+      "segmentSize": arguments.segmentSize,
+    ])
+  }
+
   /// Removes a ledger or a database.
   func removeStore(_ name: String) {
     for suffix in ["", "-wal", "-shm", "-journal"] { SystemCall.removeTree(path(name) + suffix) }

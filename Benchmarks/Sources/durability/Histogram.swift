@@ -45,14 +45,14 @@ struct Histogram: Sendable {
     return longest
   }
 
-  /// The figures that are reported, in microseconds, by name.
+  /// The figures that are reported, in microseconds, by name, after a prefix and a dot.
   static let figures: [(name: String, tenThousandths: UInt64)] = [
     ("p50", 5000), ("p99", 9900), ("p99.9", 9990), ("p99.99", 9999), ("max", 10_000),
   ]
 
   func report(as prefix: String, to values: (String, Double) -> Void) {
     for (name, part) in Self.figures {
-      if let value = value(tenThousandths: part) { values("\(prefix) \(name)", Double(value) / 1000) }
+      if let value = value(tenThousandths: part) { values("\(prefix).\(name)", Double(value) / 1000) }
     }
   }
 }

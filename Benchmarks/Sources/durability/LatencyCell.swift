@@ -109,7 +109,7 @@ struct LatencyCell {
     }
     findings["wallSeconds"] = SystemCall.seconds(since: start)
     findings["rate"] = Double(count) / (Double(busy) / 1e9)
-    findings["clock ns"] = Self.clockNanoseconds()
+    findings["clockNanoseconds"] = Self.clockNanoseconds()
     all.report(as: "append") { findings[$0] = $1 }
     rolled.report(as: "roll") { findings[$0] = $1 }
     plain.report(as: "plain") { findings[$0] = $1 }

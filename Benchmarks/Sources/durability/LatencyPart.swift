@@ -37,10 +37,7 @@ struct LatencyPart {
     bench.report(round, "opening: \(Self.sqlite)")
     defer { bench.removeStore("database") }
     let findings = try bench.run(
-      .sqliteSize,
-      Settings([
-        "count": arguments.sqliteEvents, "seed": arguments.seed, "path": bench.path("database"), "bytes": 0,
-      ]))
+      .sqliteSize, bench.fill("database", count: arguments.sqliteEvents))
     if arguments.sqliteEvents == arguments.events {
       try bench.require(
         findings.digest == appended.digest, "the engines do not hold the same events")

@@ -52,6 +52,12 @@ struct PrefixCell {
   }
 }
 
+extension EventGenerator {
+  /// A stream of other events than those of `seed` and of any other number. Ids are made of seed and number in such a way
+  /// that seeds have to lie further apart than numbers, or two streams would share an id.
+  init(extra number: Int, seed: UInt64) { self.init(seed: seed &+ UInt64(number) << 44) }
+}
+
 /// Opens a ledger and does the first thing that its kind of user does: reads the first event and the first run, or appends.
 struct OpenCell {
   let path: String
@@ -71,7 +77,7 @@ struct OpenCell {
     // The library's own first steps are not this ledger's.
     try EngineName.ledger.warmUp(
       beside: path, .unsynced, byteCount: 1 << 20, events: 100, batchSize: 100, seed: seed)
-    var events = EventGenerator(seed: seed &+ 1000 &+ UInt64(extra))
+    var events = EventGenerator(extra: extra, seed: seed)
     let event = events.take(1)[0]
     let memoryBefore = try SystemCall.anonymousMemory()
     let start = SystemCall.nanoseconds()
@@ -127,7 +133,7 @@ struct MoreCell {
     var options = LedgerOptions()
     options.syncPolicy = .never
     let ledger = try Ledger.open(at: path, options: options)
-    var events = EventGenerator(seed: seed &+ 1000 &+ UInt64(extra))
+    var events = EventGenerator(extra: extra, seed: seed)
     while events.count < count {
       for event in events.take(min(4000, count - events.count)) { try ledger.append(event) }
     }

@@ -39,7 +39,7 @@ struct Report {
         layout.line(
           style.title,
           [Layout.grouped(rate.median), Layout.range(rate), Layout.ratio(rate.median, sqlite)]
-            + ["append p50", "append p99", "append max"].map { Layout.grouped(row[$0].median) }
+            + ["append.p50", "append.p99", "append.max"].map { Layout.grouped(row[$0].median) }
             + [row["syncsPerAppend"].median.map { Layout.decimals($0, 3) } ?? "n/a"]))
     }
     return lines
@@ -69,13 +69,13 @@ struct Report {
     for (prefix, title) in [("append", "append"), ("roll", "append that rolled"), ("plain", "any other")] {
       lines += self.lines(
         of: row,
-        Histogram.figures.map { ("\(prefix) \($0.name)", "\(title), \($0.name), µs", 1, 1) })
+        Histogram.figures.map { ("\(prefix).\($0.name)", "\(title), \($0.name), µs", 1, 1) })
     }
     lines += self.lines(
       of: row,
       [
         ("rolls", "rolls", 1, 0), ("unseenRolls", "rolls that no slow append explains", 1, 0),
-        ("clock ns", "of each, the clock's own, ns", 1, 0),
+        ("clockNanoseconds", "of each, the clock's own, ns", 1, 0),
         ("rate", "events/s while appending", 1, 0),
         ("wallSeconds", "seconds, with making the events between", 1, 1),
         ("closeSeconds", "close, s", 1, 4),
@@ -142,11 +142,11 @@ struct Report {
   }
 
   private func openings() -> [String] {
-    let layout = Layout(titleWidth: 44, widths: [11, 18, 14, 14, 12])
+    let layout = Layout(titleWidth: 42, widths: [11, 20, 16, 9, 14, 16])
     var lines = [
       "",
       "OPENING until the first event and the first run are read, or the first append is durable",
-      layout.line("", ["seconds", "least–most", "of reading all", "goal", "records read"]),
+      layout.line("", ["seconds", "least–most", "of reading all", "goal", "records read", "then by id, s"]),
     ]
     for cold in [false, true] {
       let scan = results[.opening, LatencyPart.title(LatencyPart.scan, cold: cold)]["seconds"].median
@@ -163,6 +163,7 @@ struct Report {
               Layout.decimals(seconds, 4), Layout.range(row["seconds"], 4),
               scan.map { "1/\(Layout.decimals($0 / seconds, 1))" } ?? "–", goal,
               row["recordsRead"].median.map { Layout.grouped($0) } ?? "",
+              row["lookUpSeconds"].median.map { Layout.decimals($0, 4) } ?? "",
             ]))
       }
     }
@@ -196,9 +197,9 @@ struct Report {
       lines += self.lines(
         of: load,
         [
-          ("\(prefix) p50", "append \(title), p50, µs", 1, 0),
-          ("\(prefix) p99", "append \(title), p99, µs", 1, 0),
-          ("\(prefix) max", "append \(title), longest, µs", 1, 0),
+          ("\(prefix).p50", "append \(title), p50, µs", 1, 0),
+          ("\(prefix).p99", "append \(title), p99, µs", 1, 0),
+          ("\(prefix).max", "append \(title), longest, µs", 1, 0),
         ])
     }
     return lines

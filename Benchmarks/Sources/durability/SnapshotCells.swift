@@ -10,11 +10,13 @@ struct FillCell {
   let seed: UInt64
   let bytes: Int
   let count: Int
+  let segmentSize: Int
 
   init(_ settings: Settings) throws {
     path = try settings.text("path")
     seed = try settings.seed()
     bytes = try settings.number("bytes")
+    segmentSize = try settings.number("segmentSize")
     count = try settings.number("count")
   }
 
@@ -22,6 +24,7 @@ struct FillCell {
     var options = LedgerOptions()
     options.creation = .mustNotExist
     options.syncPolicy = .never
+    options.segmentSize = UInt64(segmentSize)
     let ledger = try Ledger.open(at: path, options: options)
     var events = EventGenerator(seed: seed)
     while ledger.size.bytes < UInt64(bytes) { try ledger.extend(events.take(1000)) }
@@ -131,7 +134,7 @@ struct LoadCell {
         phase.isOver.store(true, ordering: .releasing)
         taken.value.withLock { $0 = result }
       } else {
-        let part = Self.append(to: ledger, seed: seed &+ 2000 &+ UInt64(number), phase)
+        let part = Self.append(to: ledger, extra: number + 1, seed, phase)
         outcome.value.withLock { $0.add(part) }
       }
     }
@@ -162,18 +165,19 @@ struct LoadCell {
       let seconds = SystemCall.seconds(since: start)
       phase.number.add(1, ordering: .sequentiallyConsistent)
       longest = max(longest, seconds)
-      findings["seconds \(number)"] = seconds
-      findings["from \(number)"] = Double(acknowledged.rawValue)
-      findings["through \(number)"] = Double(ledger.latestOffset.rawValue)
+      findings["seconds.\(number)"] = seconds
+      findings["from.\(number)"] = Double(acknowledged.rawValue)
+      findings["through.\(number)"] = Double(ledger.latestOffset.rawValue)
     }
     SystemCall.sleep(milliseconds: pauseMilliseconds)
     findings["longestSeconds"] = longest
     return findings
   }
 
-  private static func append(to ledger: Ledger, seed: UInt64, _ phase: Phase) -> Outcome {
+  private static func append(to ledger: Ledger, extra number: Int, _ seed: UInt64, _ phase: Phase) -> Outcome
+  {
     var outcome = Outcome()
-    var events = EventGenerator(seed: seed)
+    var events = EventGenerator(extra: number, seed: seed)
     do {
       while !phase.isOver.load(ordering: .acquiring), let event = events.next() {
         let phaseBefore = phase.number.load(ordering: .sequentiallyConsistent)

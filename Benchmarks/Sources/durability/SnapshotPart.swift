@@ -15,13 +15,9 @@ struct SnapshotPart {
   func run(round: Int) throws {
     bench.report(round, "snapshot: filling")
     defer { for name in ["store", "database"] { bench.removeStore(name) } }
-    let filled = try bench.run(
-      .fill,
-      Settings(["path": bench.path("store"), "seed": arguments.seed, "bytes": arguments.bytes, "count": 0]))
+    let filled = try bench.run(.fill, bench.fill("store", bytes: arguments.bytes))
     let rows = try filled.count("rows")
-    let database = try bench.run(
-      .sqliteSize,
-      Settings(["path": bench.path("database"), "seed": arguments.seed, "bytes": 0, "count": rows]))
+    let database = try bench.run(.sqliteSize, bench.fill("database", count: rows))
     try bench.require(
       try prefix("store", through: rows).digest == database.digest,
       "the engines do not hold the same events")
@@ -84,7 +80,7 @@ struct SnapshotPart {
       let copy = try prefix("copy\(number)", through: 1 << 40 - 1)
       let end = try copy.count("latest")
       try bench.require(
-        end >= findings.count("from \(number)") && end <= findings.count("through \(number)"),
+        end >= findings.count("from.\(number)") && end <= findings.count("through.\(number)"),
         "a snapshot ends before what was acknowledged when it began, or behind what was appended when it ended"
       )
       let ledger = try prefix("store", through: end)
