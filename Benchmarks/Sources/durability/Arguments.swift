@@ -10,7 +10,7 @@ struct Arguments {
   var isQuick = false
   var events = 10_000_000
   /// For one appender; 8 append twice as many together, 64 four times.
-  var syncedEvents = 20_000
+  var syncedEvents = 5000
   /// For the size of SQLite's file.
   var sqliteEvents = 1_000_000
   /// How many are appended between opening and kill.

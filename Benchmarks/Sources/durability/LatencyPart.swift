@@ -12,6 +12,7 @@ struct LatencyPart {
   static let generator = "the generator alone"
   static let sqlite = "SQLite, main file"
   static let scan = "every event read"
+  static let scanningOpen = "every sidecar missing, to read"
 
   func run(round: Int) throws {
     defer { bench.removeStore("store") }
@@ -49,7 +50,7 @@ struct LatencyPart {
 
   /// How a ledger is found and what for; a row of the table for each temperature of the page cache.
   static let ways = [
-    "every sidecar missing, to read", "clean, to read", "clean, to append", "killed, to read",
+    scanningOpen, "clean, to read", "clean, to append", "killed, to read",
     "killed, to append",
   ]
 
@@ -69,7 +70,7 @@ struct LatencyPart {
     try opening.requirePrefix(appended)
     for cold in temperatures { try opening.open("clean, to read", cold: cold) }
     try withoutSidecars {
-      for cold in temperatures { try opening.open("every sidecar missing, to read", cold: cold) }
+      for cold in temperatures { try opening.open(Self.scanningOpen, cold: cold) }
     }
     for cold in temperatures { try opening.open("clean, to append", cold: cold) }
     for cold in temperatures {

@@ -6,7 +6,7 @@ extension Ledger {
     /// Whether the ledger can take snapshots yet.
     static let takesSnapshots = true
 
-    func takeSnapshot(to path: String) throws(LedgerError) { try snapshot(to: path) }
+    func takeSnapshot(to path: String) throws(LedgerError) { _ = try snapshot(to: path) }
   #else
     // Until the engine has `Ledger.snapshot(to:)`; then this branch and the condition go.
     static let takesSnapshots = false
