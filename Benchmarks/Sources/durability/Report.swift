@@ -203,6 +203,12 @@ struct Report {
       lines.append("this version of the ledger takes no snapshots")
     }
     lines += self.lines(of: load, [("longestSeconds", "longest snapshot while 8 threads append, s", 1, 4)])
+    lines += self.lines(
+      of: load,
+      [
+        ("appendsDuring", "appends that one of them touched", 1, 0),
+        ("appendsWithout", "other appends", 1, 0),
+      ])
     for (prefix, title) in [("during", "during one"), ("without", "without")] {
       lines += self.lines(
         of: load,
