@@ -138,7 +138,7 @@ struct LatencyCell {
     try stream.report(&findings)
   }
 
-  /// What timing an append adds to it: half of what two more clock readings would.
+  /// What timing adds to each append: about one reading of the clock, half of it before and half behind.
   private static func clockNanoseconds() -> Double {
     let start = SystemCall.nanoseconds()
     for _ in 0..<100_000 { _ = SystemCall.nanoseconds() }
