@@ -24,7 +24,10 @@ extension LogDirectory {
     do throws(LogError) {
       return try body()
     } catch {
-      guard let code = error.cause?.code, code == .noSpace || code == .quotaExceeded else { throw error }
+      // Only what changed nothing may be done again: a sync or a link that failed is final.
+      guard let cause = error.cause, cause.code == .noSpace || cause.code == .quotaExceeded,
+        [.open, .preallocate, .write].contains(cause.operation)
+      else { throw error }
       do throws(FileSystemError) {
         try fileSystem.unlink(path(of: Self.reserveName))
       } catch _ {

@@ -23,7 +23,7 @@ extension SegmentedLog {
       writer.preparedFor = next
       let byteCount = writer.header.segmentSize
       _ = environment.perform(after: 0, on: housekeeper) { [weak self] in
-        self?.prepare(next, byteCount: byteCount)
+        self?.housekeeping.withLock { _ in self?.prepare(next, byteCount: byteCount) }
       }
     }
   }

@@ -9,7 +9,9 @@ extension SegmentedLog {
     guard !drafts.isEmpty else { return }
     sidecarDrafts.withLock { $0 += drafts }
     // Without a thread they wait for the next ones, or for the close.
-    _ = environment.perform(after: 0, on: housekeeper) { [weak self] in self?.writeSidecars() }
+    _ = environment.perform(after: 0, on: housekeeper) { [weak self] in
+      self?.housekeeping.withLock { _ in self?.writeSidecars() }
+    }
   }
 
   /// A sidecar for the segment that was sealed last.
@@ -39,22 +41,20 @@ extension SegmentedLog {
     sidecarDrafts.withLock { $0.append(draft) }
   }
 
-  /// Writes what is to be written, on this thread.
+  /// Writes what is to be written, on this thread. To be called while housekeeping.
   func writeSidecars() {
-    sidecarWriting.withLock { _ in
-      while let draft = sidecarDrafts.withLock({ $0.isEmpty ? nil : $0.removeFirst() }) {
-        guard isLive(draft.header.number) else { continue }
-        do throws(FileSystemError) {
-          let sidecar = try draft.write(in: directory)
-          if draft.header.isSealed { takeOver(sidecar) }
-          counted.withLock { $0.sidecarsWritten += 1 }
-        } catch {
-          counted.withLock { $0.sidecarsFailed += 1 }
-          continue
-        }
-        // Dropped while its sidecar was written.
-        if !isLive(draft.header.number) { directory.removeSidecar(of: draft.header.number) }
+    while let draft = sidecarDrafts.withLock({ $0.isEmpty ? nil : $0.removeFirst() }) {
+      guard isLive(draft.header.number) else { continue }
+      do throws(FileSystemError) {
+        let sidecar = try draft.write(in: directory)
+        if draft.header.isSealed { takeOver(sidecar) }
+        counted.withLock { $0.sidecarsWritten += 1 }
+      } catch {
+        counted.withLock { $0.sidecarsFailed += 1 }
+        continue
       }
+      // Dropped while its sidecar was written.
+      if !isLive(draft.header.number) { directory.removeSidecar(of: draft.header.number) }
     }
   }
 

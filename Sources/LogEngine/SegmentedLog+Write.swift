@@ -121,6 +121,10 @@ extension SegmentedLog {
   /// To be called within `excludingCopies`.
   package func closeWriter() throws(LogError) {
     try checkProcess()
+    try housekeeping.withLock { (_) throws(LogError) in try closeWriterAlone() }
+  }
+
+  private func closeWriterAlone() throws(LogError) {
     try writer.withLock { (writer) throws(LogError) in
       defer {
         if let prepared = writer.prepared.take() { directory.discard(prepared) }

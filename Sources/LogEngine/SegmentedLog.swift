@@ -41,8 +41,9 @@ public final class SegmentedLog: Sendable {
   let housekeeper: Worker
   /// Held for moments: sidecars to be written.
   let sidecarDrafts = Mutex<[SidecarDraft]>([])
-  /// Held while they are written.
-  let sidecarWriting = Mutex<Void>(())
+  /// Held by the housekeeper while it makes files, and by a close, so that nothing is made behind it. Taken before the
+  /// writer's lock.
+  let housekeeping = Mutex<Void>(())
   /// Held for moments: what was counted.
   let counted: Mutex<LogMetrics>
   /// Held for moments: what readers see.

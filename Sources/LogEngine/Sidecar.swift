@@ -190,6 +190,19 @@ struct SidecarDraft: Sendable {
     let target = directory.path(of: LogDirectory.sidecarName(of: header.number))
     let temporary = target + LogDirectory.temporarySuffix
     try directory.removeIfPresent(temporary)
+    do throws(FileSystemError) {
+      let (file, header) = try write(as: temporary, in: directory)
+      try directory.fileSystem.rename(temporary, to: target)
+      return try Sidecar.map(file, header)
+    } catch {
+      do throws(FileSystemError) { try directory.removeIfPresent(temporary) } catch _ {}
+      throw error
+    }
+  }
+
+  private func write(
+    as temporary: String, in directory: LogDirectory
+  ) throws(FileSystemError) -> (any LogFile, SidecarHeader) {
     let file = try directory.fileSystem.open(temporary, .createNew)
     var blocks = Blocks(file: file)
     try positions.encode { (bytes) throws(FileSystemError) in try blocks.put(bytes) }
@@ -199,8 +212,7 @@ struct SidecarDraft: Sendable {
     header.contentDigest = try blocks.finish()
     try file.write(header.encode().bytes, at: 0)
     try file.sync()
-    try directory.fileSystem.rename(temporary, to: target)
-    return try Sidecar.map(file, header)
+    return (file, header)
   }
 
   /// Gathers bytes into blocks, hashes those and writes them.

@@ -162,6 +162,32 @@ import Testing
     #expect(log.firstOffset == spans[1].offsets.lowerBound)
   }
 
+  @Test(arguments: [true, false], [FileSystemError.Operation.sync, .link, .syncDirectory])
+  func `a full disk that shows at a sync or a link is final, reserve or no reserve`(
+    resets: Bool, operation: FileSystemError.Operation
+  ) throws {
+    let base = MemoryFileSystem()
+    let disk = ObservedFileSystem(base)
+    let (log, spans) = try log(disk)
+    let kept = try TestLog.records(log)
+    let calls = Locked(0)
+    disk.observe { call in
+      guard call.operation == operation else { return nil }
+      calls.withLock { $0 += 1 }
+      return .noSpace
+    }
+    let error = try #require(throws: LogError.self) {
+      if resets { try log.reset() } else { try log.trim(before: spans[1].offsets.lowerBound) }
+    }
+    #expect(error.code == .outcomeUnknown)
+    #expect(error.cause?.operation == operation)
+    #expect(calls.withLock { $0 } == 1)
+    disk.observe { _ in nil }
+    #expect(try #require(throws: LogError.self) { try log.reset() }.code == .outcomeUnknown)
+    let again = try TestLog.open(DiskImage(of: base).disk(), environment: SeededEnvironment(seed: 5))
+    #expect(try kept.reversed().starts(with: TestLog.records(again).reversed()))
+  }
+
   @Test func `a log opened for reading is not trimmed, nor a closed one`() throws {
     let disk = MemoryFileSystem()
     let (log, _) = try log(disk)
