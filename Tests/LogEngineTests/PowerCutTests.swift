@@ -77,6 +77,10 @@ import Testing
         known.durable = [:]
       case 1: try log.sync()
       case 2: return try log.close()
+      case 3:
+        let spans = try log.segmentSpans()
+        for span in spans { known.starts.formUnion([span.offsets.lowerBound, span.offsets.upperBound]) }
+        try log.trim(before: spans[Int.random(in: 0..<spans.count, using: &generator)].offsets.upperBound)
       default:
         var records: [String] = []
         for part in 0..<Int.random(in: 1...3, using: &generator) {
