@@ -108,6 +108,14 @@ package struct Seal: Sendable, Hashable {
     self.digest = digest
   }
 
+  /// What the seal of a segment with these frames says.
+  package init(_ tally: SegmentTally, firstOffset: Offset) {
+    self.init(
+      recordCount: UInt64(tally.recordCount), frameCount: tally.frameCount, firstOffset: firstOffset,
+      nextOffset: firstOffset.advanced(by: UInt64(tally.recordCount)), bodyBytes: tally.bodyBytes,
+      digest: tally.digest)
+  }
+
   package init?(_ body: RawSpan) {
     guard body.byteCount == Self.bodyByteCount else { return nil }
     self.init(

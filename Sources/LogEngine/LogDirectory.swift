@@ -23,6 +23,8 @@ struct LogDirectory: Sendable {
     return String(repeating: "0", count: max(0, 8 - digits.count)) + digits + ".seg"
   }
 
+  static func sidecarName(of segment: SegmentNumber) -> String { name(of: segment).dropLast(4) + ".idx" }
+
   static func segment(named name: String) -> SegmentNumber? {
     guard name.hasSuffix(".seg"), let value = UInt64(name.dropLast(4)), value >= 1 else { return nil }
     let number = SegmentNumber(value)
@@ -33,6 +35,8 @@ struct LogDirectory: Sendable {
     /// In rising order.
     var segments: [SegmentNumber] = []
     var temporaries: [String] = []
+    /// The segments that have a sidecar, or had one.
+    var sidecars: [SegmentNumber] = []
     /// Files that are not the engine's.
     var others: [String] = []
     var hasLock = false
@@ -45,6 +49,8 @@ struct LogDirectory: Sendable {
     for name in names.sorted() {
       if let segment = Self.segment(named: name) {
         listing.segments.append(segment)
+      } else if name.hasSuffix(".idx"), let segment = Self.segment(named: name.dropLast(4) + ".seg") {
+        listing.sidecars.append(segment)
       } else if name.hasSuffix(Self.temporarySuffix) {
         listing.temporaries.append(name)
       } else if name == Self.lockName {
@@ -112,23 +118,72 @@ struct LogDirectory: Sendable {
   /// A crash before the link leaves a temporary file, which the next opening for writing removes; a crash behind it
   /// leaves the segment, with or without its temporary name. `link` refuses to replace, so a segment cannot be lost to
   /// another of its number.
-  func publish(_ header: SegmentHeader) throws(LogError) -> (file: any LogFile, headerChecksum: UInt64) {
-    let name = Self.name(of: header.number)
-    let target = path(of: name)
-    let temporary = target + Self.temporarySuffix
+  func publish(
+    _ header: SegmentHeader, in prepared: PreparedSegment? = nil
+  ) throws(LogError) -> (file: any LogFile, headerChecksum: UInt64) {
+    let target = path(of: Self.name(of: header.number))
     let (block, checksum) = header.encode()
     return try onFile { () throws(FileSystemError) in
-      try removeIfPresent(temporary)
-      let file = try fileSystem.open(temporary, .createNew)
-      if header.preallocated > 0 { try file.preallocate(header.preallocated) }
-      try file.write(block.span.rawBytes, at: 0)
-      try file.write(block.span.rawBytes, at: UInt64(SegmentHeader.blockByteCount))
-      try file.sync()
-      try fileSystem.link(temporary, as: target)
+      let new =
+        if let prepared { prepared } else {
+          try prepare(header.number, as: target, byteCount: header.preallocated)
+        }
+      try publish(block, new, as: target)
       try fileSystem.syncDirectory(path)
-      try fileSystem.unlink(temporary)
-      return (openUnderItsName(target) ?? file, checksum)
+      try fileSystem.unlink(new.path)
+      return (openUnderItsName(target) ?? new.file, checksum)
     }
+  }
+
+  private func publish(
+    _ block: [UInt8], _ new: PreparedSegment, as target: String
+  ) throws(FileSystemError) {
+    do throws(FileSystemError) {
+      try new.file.write(block.span.rawBytes, at: 0)
+      try new.file.write(block.span.rawBytes, at: UInt64(SegmentHeader.blockByteCount))
+      try new.file.sync()
+      try fileSystem.link(new.path, as: target)
+    } catch {
+      discard(new)
+      throw error
+    }
+  }
+
+  /// A file for a segment to come, under a temporary name, with its space reserved.
+  struct PreparedSegment {
+    var number: SegmentNumber
+    var file: any LogFile
+    var path: String
+    var byteCount: UInt64
+  }
+
+  /// Prepares a segment ahead of time, under a name that nobody else gives to anything.
+  func prepare(
+    _ number: SegmentNumber, byteCount: UInt64, unique: UInt64
+  ) throws(FileSystemError) -> PreparedSegment {
+    let stem = path(of: Self.name(of: number)) + "." + String(unique, radix: 16)
+    return try prepare(number, as: stem, byteCount: byteCount)
+  }
+
+  private func prepare(
+    _ number: SegmentNumber, as stem: String, byteCount: UInt64
+  ) throws(FileSystemError) -> PreparedSegment {
+    let path = stem + Self.temporarySuffix
+    try removeIfPresent(path)
+    let file = try fileSystem.open(path, .createNew)
+    let prepared = PreparedSegment(number: number, file: file, path: path, byteCount: byteCount)
+    do throws(FileSystemError) {
+      if byteCount > 0 { try file.preallocate(byteCount) }
+    } catch {
+      discard(prepared)
+      throw error
+    }
+    return prepared
+  }
+
+  /// What is left of it otherwise, the next opening removes.
+  func discard(_ prepared: PreparedSegment) {
+    do throws(FileSystemError) { try removeIfPresent(prepared.path) } catch {}
   }
 
   /// So that errors name a file that exists. It is nothing to fail for: what is published has to be written on.
@@ -146,6 +201,13 @@ struct LogDirectory: Sendable {
     } catch {
       if error.code != .notFound { throw error }
     }
+  }
+
+  /// A sidecar without its segment is of no use, and in nobody's way.
+  func removeSidecar(of segment: SegmentNumber) {
+    do throws(FileSystemError) {
+      try removeIfPresent(path(of: Self.sidecarName(of: segment)))
+    } catch {}
   }
 
   private static func keptStem(of segment: SegmentNumber, from start: FilePosition) -> String {

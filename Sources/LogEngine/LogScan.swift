@@ -1,4 +1,5 @@
 internal import PlatformIO
+internal import Synchronization
 
 /// Reads a whole log from its files: which segments it has, whether they follow on each other, what they hold, and how
 /// the last one ends. Opening, read-only opening and verifying all see a log through this one reading; it changes nothing.
@@ -21,12 +22,18 @@ struct LogScan: ~Copyable {
     var isSealed: Bool
     /// Nothing was written since the log was last quiet.
     var endsInSyncFrame = false
+    /// As far as a sidecar has it, so that it need not be written again.
+    var sidecarEnd: FilePosition?
+    /// The application's index of a segment that was read to its seal.
+    var index: StoredBytes?
     var nextOffset: Offset { header.firstOffset.advanced(by: UInt64(positions.count)) }
   }
 
   let directory: LogDirectory
   /// May a writer be at work meanwhile? Then what the end looks like is read again before it is believed.
   let besideWriter: Bool
+  /// What sidecars are read for, and gets the records that no sidecar has; without one everything is read.
+  let index: (any RecordIndex)?
   var findings: [Finding] = []
   /// Damage that costs nothing yet: one of two header copies.
   private(set) var blemishes: [Damage] = []
@@ -37,21 +44,106 @@ struct LogScan: ~Copyable {
   private(set) var listing = LogDirectory.Listing()
   /// Segments wholly below `logStart`: not part of the log any more, and never read.
   private(set) var garbage: [SegmentNumber] = []
+  /// How many records were read.
+  private(set) var recordsRead: UInt64 = 0
   /// By the newest header's word.
   private var logStart: Offset?
   /// Segments that do not fit together may hold an offset twice; nobody is told of it a second time.
-  private var nextToVisit = Offset.zero
+  var nextToVisit = Offset.zero
+  /// For reading sidecars.
+  var buffer = ByteBuffer()
 
-  init(_ directory: LogDirectory, besideWriter: Bool) {
+  init(_ directory: LogDirectory, besideWriter: Bool, index: (any RecordIndex)? = nil) {
     self.directory = directory
     self.besideWriter = besideWriter
+    self.index = index
   }
 
   /// Reads everything. `visit` gets each record once, in offset order. Beside a writer it throws `.changedMeanwhile` if
   /// that removed segments in the meantime.
   mutating func run(_ visit: (Offset, RawSpan) throws(LogError) -> Void) throws(LogError) {
     listing = try directory.list()
-    try readAll(visit)
+    var pending = try chain(from: listing.segments)
+    try readAll(&pending, visit)
+    try confirm()
+  }
+
+  /// As ``run(_:)``, but all segments but the newest are read by several threads, each telling of its own records in order.
+  /// `progress` gets how many bytes of how many were read.
+  mutating func run(
+    threads: Int, progress: @escaping @Sendable (UInt64, UInt64) -> Void,
+    _ visit: @escaping @Sendable (Offset, RawSpan) -> Void
+  ) throws(LogError) {
+    listing = try directory.list()
+    var pending = try chain(from: listing.segments)
+    guard let newest = pending.first else { return try confirm() }
+    let earlier = Array(pending.dropFirst().reversed())
+    var byteCounts: [UInt64] = []
+    for opened in earlier + [newest] { byteCounts.append(try length(of: opened)) }
+    let (sizes, total) = (byteCounts, byteCounts.reduce(0, +))
+    let parts = Mutex<[Result<Part, LogError>?]>(earlier.map { _ in nil })
+    let done = Mutex<UInt64>(0)
+    let (directory, besideWriter, logStart) = (directory, besideWriter, logStart)
+    Parallel.forEach(0..<earlier.count, threads: threads) { place in
+      var scan = LogScan(directory, besideWriter: besideWriter)
+      scan.logStart = logStart
+      let part = scan.part(
+        earlier[place], before: place + 1 < earlier.count ? earlier[place + 1] : newest, visit)
+      parts.withLock { $0[place] = part }
+      progress(
+        done.withLock { done in
+          done += sizes[place]
+          return done
+        }, total)
+    }
+    for case .some(let part) in parts.withLock({ $0 }) { adopt(try part.get()) }
+    pending = [newest]
+    try readAll(&pending) { (offset, record) in visit(offset, record) }
+    progress(total, total)
+    try confirm()
+  }
+
+  /// What reading one segment by itself found.
+  private struct Part: Sendable {
+    var findings: [Finding]
+    var segments: [Segment]
+    var recordsRead: UInt64
+  }
+
+  private mutating func part(
+    _ opened: LogDirectory.OpenedSegment, before successor: LogDirectory.OpenedSegment,
+    _ visit: (Offset, RawSpan) -> Void
+  ) -> Result<Part, LogError> {
+    do throws(LogError) {
+      guard let header = opened.header else {
+        return .success(Part(findings: [], segments: [], recordsRead: 0))
+      }
+      var pending = [successor]
+      try readSegment(opened, header, &pending) { (offset, record) in visit(offset, record) }
+      return .success(Part(findings: findings, segments: segments, recordsRead: recordsRead))
+    } catch {
+      return .failure(error)
+    }
+  }
+
+  private mutating func adopt(_ part: Part) {
+    for segment in part.segments {
+      checkContinuity(to: segment.number, segment.header)
+      segments.append(segment)
+      nextToVisit = max(nextToVisit, segment.nextOffset)
+    }
+    findings += part.findings
+    recordsRead += part.recordsRead
+  }
+
+  private func length(of opened: LogDirectory.OpenedSegment) throws(LogError) -> UInt64 {
+    try onFile { () throws(FileSystemError) in
+      let path = directory.path(of: LogDirectory.name(of: opened.number))
+      return try directory.fileSystem.status(of: path)?.length ?? 0
+    }
+  }
+
+  private func confirm() throws(LogError) {
     // What a reset or retention leaves of the listing looks like damage.
     guard besideWriter, !findings.isEmpty, let last = listing.segments.last else { return }
     if try directory.list().segments.filter({ $0 <= last }) != listing.segments { throw changedMeanwhile() }
@@ -72,38 +164,49 @@ struct LogScan: ~Copyable {
     }
   }
 
-  private mutating func readAll(_ visit: (Offset, RawSpan) throws(LogError) -> Void) throws(LogError) {
-    var pending = try chain(from: listing.segments)
-    // The newest first popped last: `pending` is in falling order.
+  /// The newest is popped last: `pending` is in falling order.
+  private mutating func readAll(
+    _ pending: inout [LogDirectory.OpenedSegment], _ visit: (Offset, RawSpan) throws(LogError) -> Void
+  ) throws(LogError) {
     while let opened = pending.popLast() {
       guard let header = opened.header else { continue }
       checkContinuity(to: opened.number, header)
-      // Only one file is open at a time: a log may have more segments than a process may have descriptors.
-      let file = try listed { () throws(LogError) in try directory.openFile(opened.number, .readOnly) }
-      var scan = try SegmentScan(file, opened, header)
-      var segment = Segment(
-        number: opened.number, header: header, source: .file(file), positions: PositionTable(),
-        end: SegmentHeader.dataStart, tally: SegmentTally(headerChecksum: opened.headerChecksum),
-        isSealed: false)
-      try read(&scan, into: &segment, visit, isLast: pending.isEmpty)
-      if pending.isEmpty, besideWriter {
-        // The writer may have rolled since the listing; then this segment is sealed by now.
-        pending = try successors(of: opened.number)
-        if !pending.isEmpty, !segment.isSealed {
-          try scan.refresh()
-          try read(&scan, into: &segment, visit, isLast: false)
-        }
-      }
-      if pending.isEmpty {
-        try judgeTail(&scan, &segment, visit)
-      } else if !segment.isSealed {
-        reportMissingSeal(scan.scanner.position, in: segment, upTo: pending.last?.header?.firstOffset)
-      }
-      if segment.isSealed {
-        segment.source = try SegmentSource.sealed(file, length: segment.end.rawValue)
-      }
-      segments.append(segment)
+      try readSegment(opened, header, &pending, visit)
     }
+  }
+
+  private mutating func readSegment(
+    _ opened: LogDirectory.OpenedSegment, _ header: SegmentHeader,
+    _ pending: inout [LogDirectory.OpenedSegment], _ visit: (Offset, RawSpan) throws(LogError) -> Void
+  ) throws(LogError) {
+    // Only one file is open at a time: a log may have more segments than a process may have descriptors.
+    let file = try listed { () throws(LogError) in try directory.openFile(opened.number, .readOnly) }
+    var scan = try SegmentScan(file, opened, header)
+    var segment = Segment(
+      number: opened.number, header: header, source: .file(file), positions: PositionTable(),
+      end: SegmentHeader.dataStart, tally: SegmentTally(headerChecksum: opened.headerChecksum),
+      isSealed: false)
+    index?.beginSegment(at: header.firstOffset)
+    try restore(&segment, &scan, isLast: pending.isEmpty)
+    if !segment.isSealed { try read(&scan, into: &segment, visit, isLast: pending.isEmpty) }
+    if pending.isEmpty, besideWriter {
+      // The writer may have rolled since the listing; then this segment is sealed by now.
+      pending = try successors(of: opened.number)
+      if !pending.isEmpty, !segment.isSealed {
+        try scan.refresh()
+        try read(&scan, into: &segment, visit, isLast: false)
+      }
+    }
+    if pending.isEmpty {
+      try judgeTail(&scan, &segment, visit)
+    } else if !segment.isSealed {
+      reportMissingSeal(scan.scanner.position, in: segment, upTo: pending.last?.header?.firstOffset)
+    }
+    if segment.isSealed {
+      segment.source = try SegmentSource.sealed(file, length: segment.end.rawValue)
+      if segment.sidecarEnd != segment.end { segment.index = index?.endSegment() }
+    }
+    segments.append(segment)
   }
 
   /// The segments that a writer has added since the listing, newest first.
@@ -287,12 +390,17 @@ struct LogScan: ~Copyable {
     segment.positions = PositionTable()
     defer { segment.positions = positions }
     var next = nextToVisit
-    defer { nextToVisit = next }
+    var visited: UInt64 = 0
+    defer {
+      nextToVisit = next
+      recordsRead += visited
+    }
     let event = try scan.next { (offset, place, body) throws(LogError) in
       positions.appendLost(upTo: Int(offset.rawValue - first))
       positions.append(place)
       guard offset >= next else { return }
       next = offset.next
+      visited += 1
       try visit(offset, body)
     }
     guard event != .stopped else { return event }
@@ -305,10 +413,7 @@ struct LogScan: ~Copyable {
     _ seal: Seal, _ scan: inout SegmentScan, _ header: SegmentHeader, isLast: Bool
   ) throws(LogError) {
     let tally = scan.scanner.tally
-    let stated = Seal(
-      recordCount: UInt64(tally.recordCount), frameCount: tally.frameCount, firstOffset: header.firstOffset,
-      nextOffset: header.firstOffset.advanced(by: UInt64(tally.recordCount)), bodyBytes: tally.bodyBytes,
-      digest: tally.digest)
+    let stated = Seal(tally, firstOffset: header.firstOffset)
     let end = scan.scanner.position
     if !scan.scanner.hasResynced, seal != stated {
       add(

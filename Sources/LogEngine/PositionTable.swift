@@ -1,14 +1,29 @@
-/// Where each record of one segment starts. Four bytes a record, in chunks, so that growth copies nothing.
+/// Where each record of one segment starts. Four bytes a record: in chunks, so that growth copies nothing, or in a sidecar.
 struct PositionTable: Sendable {
+  static let entryByteCount = 4
   private static let chunkCount = 4096
 
   private var chunks: [[UInt32]] = []
+  private var stored: StoredBytes?
   private(set) var count = 0
+
+  init() {}
+
+  /// Positions as ``encode(_:)`` gave them. Nothing can be appended.
+  init(stored: StoredBytes) {
+    self.stored = stored
+    count = stored.count / Self.entryByteCount
+  }
 
   /// nil for a record whose frame is lost.
   func position(at index: Int) -> FilePosition? {
-    let stored = chunks[index / Self.chunkCount][index % Self.chunkCount]
-    return stored == 0 ? nil : FilePosition(UInt64(stored) * FrameHeader.alignment)
+    let entry = entry(at: index)
+    return entry == 0 ? nil : FilePosition(UInt64(entry) * FrameHeader.alignment)
+  }
+
+  private func entry(at index: Int) -> UInt32 {
+    if let stored { return stored.bytes.loadUInt32(at: index * Self.entryByteCount) }
+    return chunks[index / Self.chunkCount][index % Self.chunkCount]
   }
 
   /// How many records start below `position`.
@@ -20,22 +35,43 @@ struct PositionTable: Sendable {
 
   /// Frames are aligned to eight bytes and a segment ends before 32 GiB (FORMAT.md, "Limits"), so 32 bits hold a place.
   mutating func append(_ position: FilePosition) {
-    append(stored: UInt32(position.rawValue / FrameHeader.alignment))
+    append(entry: UInt32(position.rawValue / FrameHeader.alignment))
   }
 
   /// Fills up to `count` with records whose frames are lost.
   mutating func appendLost(upTo count: Int) {
-    while self.count < count { append(stored: 0) }
+    while self.count < count { append(entry: 0) }
   }
 
-  private mutating func append(stored: UInt32) {
+  private mutating func append(entry: UInt32) {
+    precondition(stored == nil, "a sealed segment does not grow")
     if count % Self.chunkCount == 0 {
       var chunk: [UInt32] = []
       // A small segment should not pay for a large one's chunk.
       if count > 0 { chunk.reserveCapacity(Self.chunkCount) }
       chunks.append(chunk)
     }
-    chunks[chunks.count - 1].append(stored)
+    chunks[chunks.count - 1].append(entry)
     count += 1
+  }
+
+  // MARK: Sidecars
+
+  /// The positions as bytes, some at a time.
+  func encode<E: Error>(_ put: (RawSpan) throws(E) -> Void) throws(E) {
+    if let stored { return try put(stored.bytes) }
+    for chunk in chunks {
+      var buffer = ByteBuffer(capacity: chunk.count * Self.entryByteCount)
+      for entry in chunk { buffer.append(entry) }
+      try put(buffer.bytes)
+    }
+  }
+
+  /// A table with the same positions that can grow.
+  func growing() -> PositionTable {
+    guard stored != nil else { return self }
+    var table = PositionTable()
+    for index in 0..<count { table.append(entry: entry(at: index)) }
+    return table
   }
 }

@@ -51,6 +51,13 @@ struct SegmentScan: ~Copyable {
     }
   }
 
+  /// Goes on at `position`, as if what stands before it had been read.
+  mutating func resume(at position: FilePosition, tally: SegmentTally, floor: FilePosition) {
+    scanner.resume(at: position, nextIndex: tally.recordCount, tally: tally, floor: floor)
+    window.truncate(to: 0)
+    windowStart = position
+  }
+
   mutating func takeSingleFrames(_ single: Bool = true) { scanner.takeSingleFrames(single) }
 
   enum Resync { case found, exhausted, budgetSpent }
@@ -68,6 +75,16 @@ struct SegmentScan: ~Copyable {
       case .newer(let what, let place): throw newer(what, place)
       }
     }
+  }
+
+  /// Up to `count` bytes of the file, fewer at its end.
+  func bytes(at position: UInt64, count: Int) throws(LogError) -> ByteBuffer {
+    var buffer = ByteBuffer(capacity: count)
+    let file = file
+    try onFile { () throws(FileSystemError) in
+      try buffer.fill(count) { (space) throws(FileSystemError) in try file.read(into: &space, at: position) }
+    }
+    return buffer
   }
 
   /// The header of a frame that `next` has just passed.
@@ -137,20 +154,24 @@ struct SegmentScan: ~Copyable {
 
   // MARK: The end of the file
 
+  /// How much is looked through at once for a byte that is not zero: it stays in the processor's cache.
+  private static let zerosByteCount: UInt64 = 256 << 10
+
   /// One past the last byte from `start` on that is not zero.
   static func lastNonzero(
     in file: any LogFile, from start: FilePosition, fileLength: UInt64
   ) throws(LogError) -> FilePosition? {
     var found: FilePosition?
     var place = start.rawValue
+    var buffer = ByteBuffer()
     try onFile { () throws(FileSystemError) in
       while place < fileLength, let data = try file.nextData(from: place), data < fileLength {
-        let end = min(data + Chunk.byteCount, fileLength)
-        try file.forEachChunk(from: FilePosition(data), to: FilePosition(end), mayEndBefore: true) {
-          bytes, place in
-          if let last = bytes.lastNonzeroIndex { found = place.advanced(by: UInt64(last) + 1) }
-        }
-        place = end
+        buffer.truncate(to: 0)
+        let count = Int(min(zerosByteCount, fileLength - data))
+        try buffer.fill(count) { (space) throws(FileSystemError) in try file.read(into: &space, at: data) }
+        if let last = buffer.bytes.lastNonzeroIndex { found = FilePosition(data + UInt64(last) + 1) }
+        if buffer.count < count { break }
+        place = data + UInt64(count)
       }
     }
     return found

@@ -68,6 +68,19 @@ package struct SegmentScanner {
     cursorTally = tally
   }
 
+  /// As if it had walked the frames up to `position`, a batch boundary, which somebody else vouches for.
+  package mutating func resume(
+    at position: FilePosition, nextIndex: UInt32, tally: SegmentTally, floor: FilePosition
+  ) {
+    self.position = position
+    self.nextIndex = nextIndex
+    self.tally = tally
+    self.floor = max(self.floor, floor)
+    cursor = position
+    cursorIndex = nextIndex
+    cursorTally = tally
+  }
+
   /// The window must start no later than this.
   package var retained: FilePosition { probe ?? position }
 

@@ -135,6 +135,7 @@ extension SegmentedLog {
       if isDurable { try sync(&writer) }
       publish(written, isDurable: isDurable, &writer)
       if !isDurable { scheduleSync(&writer) }
+      workAhead(&writer)
       for (pending, offsets) in zip(part, written.offsets) {
         pending.onStored(offsets)
         words.append(.stored(offsets))

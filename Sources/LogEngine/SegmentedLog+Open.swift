@@ -20,6 +20,23 @@ extension SegmentedLog {
     at path: String, options: LogOptions, fileSystem: any FileSystem, environment: any Environment,
     replay: (Offset, RawSpan) throws(LogError) -> Void = { _, _ in }
   ) throws(LogError) -> SegmentedLog {
+    try open(at: path, options: options, fileSystem: fileSystem, environment: environment, index: nil, replay)
+  }
+
+  /// Opens the log with an index that sidecars are kept for: it gets those, and every record that is in none.
+  package static func open(
+    at path: String, options: LogOptions, fileSystem: any FileSystem, environment: any Environment,
+    index: any RecordIndex
+  ) throws(LogError) -> SegmentedLog {
+    try open(at: path, options: options, fileSystem: fileSystem, environment: environment, index: index) {
+      (offset, record) throws(LogError) in try index.add(offset, record)
+    }
+  }
+
+  private static func open(
+    at path: String, options: LogOptions, fileSystem: any FileSystem, environment: any Environment,
+    index: (any RecordIndex)?, _ replay: RecordReplay
+  ) throws(LogError) -> SegmentedLog {
     guard LogLimits.segmentByteCount.contains(options.segmentSize) else {
       throw LogError(
         .invalidOption, path: path,
@@ -31,6 +48,16 @@ extension SegmentedLog {
         .invalidOption, path: path,
         "a sync interval of \(interval) is below a millisecond; use `always`, or wait longer")
     }
+    let started = SystemEnvironment.monotonicNanoseconds()
+    let log = try opened(at: path, options, fileSystem, environment, index, replay)
+    log.counted.withLock { $0.openingNanoseconds = SystemEnvironment.monotonicNanoseconds() - started }
+    return log
+  }
+
+  private static func opened(
+    at path: String, _ options: LogOptions, _ fileSystem: any FileSystem, _ environment: any Environment,
+    _ index: (any RecordIndex)?, _ replay: RecordReplay
+  ) throws(LogError) -> SegmentedLog {
     let directory = try LogDirectory(path, in: fileSystem)
     let isThere = try probe(directory)
     if isThere, options.creation == .mustNotExist {
@@ -41,13 +68,14 @@ extension SegmentedLog {
     switch options.access {
     case .readOnly:
       guard isThere else { throw noSuchLog(directory) }
-      return try openReadOnly(directory, options, environment, replay)
+      return try openReadOnly(directory, options, environment, index, replay)
     case .readWrite:
       guard isThere else {
         guard options.creation != .mustExist else { throw noSuchLog(directory) }
-        return try create(directory, options, environment, replay)
+        return try create(directory, options, environment, index, replay)
       }
-      return try openForWriting(directory, options, environment, try LogLock(directory, environment), replay)
+      return try openForWriting(
+        directory, options, environment, try LogLock(directory, environment), index, replay)
     }
   }
 
@@ -103,7 +131,7 @@ extension SegmentedLog {
 
   private static func create(
     _ directory: LogDirectory, _ options: LogOptions, _ environment: any Environment,
-    _ replay: (Offset, RawSpan) throws(LogError) -> Void
+    _ index: (any RecordIndex)?, _ replay: RecordReplay
   ) throws(LogError) -> SegmentedLog {
     try onFile { () throws(FileSystemError) in
       _ = try directory.fileSystem.createDirectory(directory.path)
@@ -118,7 +146,7 @@ extension SegmentedLog {
         throw LogError(
           .alreadyExists, path: directory.path, "there is a log already; open it, or choose another path")
       }
-      return try openForWriting(directory, options, environment, lock, replay)
+      return try openForWriting(directory, options, environment, lock, index, replay)
     }
     try sweep(listing.temporaries, directory)
     let (active, header) = try createSegment(
@@ -135,10 +163,11 @@ extension SegmentedLog {
         created: environment.microseconds(),
         application: options.application),
       in: directory)
+    index?.beginSegment(at: header.firstOffset)
     directory.makeReserve()
     return SegmentedLog(
       directory: directory, environment: environment, options: options, id: header.log,
-      application: header.application, recovery: RecoveryReport(outcome: .created),
+      application: header.application, recovery: RecoveryReport(outcome: .created), index: index,
       writer: Writer(state: .active(active), lock: lock, header: header),
       published: Published(
         segments: [
@@ -153,9 +182,9 @@ extension SegmentedLog {
 
   private static func openReadOnly(
     _ directory: LogDirectory, _ options: LogOptions, _ environment: any Environment,
-    _ replay: (Offset, RawSpan) throws(LogError) -> Void
+    _ index: (any RecordIndex)?, _ replay: RecordReplay
   ) throws(LogError) -> SegmentedLog {
-    var scan = LogScan(directory, besideWriter: true)
+    var scan = LogScan(directory, besideWriter: true, index: index)
     try scan.run(replay)
     _ = try scan.compareWithSnapshot()
     // Damaged bytes leave the rest readable; a log whose segments do not belong together has no meaning.
@@ -167,7 +196,7 @@ extension SegmentedLog {
     report.damage = scan.findings.map(\.damage)
     return SegmentedLog(
       directory: directory, environment: environment, options: options, id: header.log,
-      application: header.application, recovery: report,
+      application: header.application, recovery: report, index: index,
       writer: Writer(state: .readOnly, lock: nil, header: header),
       published: published(scan, header, allDurable: false))
   }
@@ -189,7 +218,7 @@ extension SegmentedLog {
 
   private static func report(_ scan: borrowing LogScan) -> RecoveryReport {
     var report = RecoveryReport(outcome: .clean)
-    report.records = scan.segments.reduce(0) { $0 + UInt64($1.positions.count) }
+    report.records = scan.recordsRead
     guard let tail = scan.tail, let last = scan.segments.last else { return report }
     switch tail.verdict {
     case .clean: break
@@ -226,9 +255,9 @@ extension SegmentedLog {
 
   private static func openForWriting(
     _ directory: LogDirectory, _ options: LogOptions, _ environment: any Environment, _ lock: LogLock,
-    _ replay: (Offset, RawSpan) throws(LogError) -> Void
+    _ index: (any RecordIndex)?, _ replay: RecordReplay
   ) throws(LogError) -> SegmentedLog {
-    var scan = LogScan(directory, besideWriter: false)
+    var scan = LogScan(directory, besideWriter: false, index: index)
     try scan.run(replay)
     let snapshot = try scan.compareWithSnapshot()
     if let finding = scan.findings.first(where: { $0.damage.kind != .tail || !options.acceptSuspectTail }) {
@@ -252,17 +281,27 @@ extension SegmentedLog {
     for number in scan.garbage {
       try onFile { () throws(FileSystemError) in try directory.removeSegment(number) }
     }
+    let live = Set(scan.segments.map(\.number))
+    for number in scan.listing.sidecars where !live.contains(number) {
+      directory.removeSidecar(of: number)
+    }
 
     var published = published(scan, header, allDurable: true)
     let place = published.segments.count - 1
     published.segments[place].source = recovered.source
     published.segments[place].byteCount = recovered.end.rawValue
+    var drafts = scan.segments.compactMap(SidecarDraft.init)
+    if case .sealed(_, let end, _) = recovered.state, !last.isSealed, let index {
+      drafts.append(
+        SidecarDraft(last.header, end, last.tally, positions: last.positions, index: index.endSegment()))
+    }
     let log = SegmentedLog(
       directory: directory, environment: environment, options: options, id: header.log,
-      application: header.application, recovery: report,
+      application: header.application, recovery: report, index: index,
       writer: Writer(state: recovered.state, lock: lock, header: header), published: published)
     try log.takeUp(snapshot)
     directory.makeReserve()
+    log.write(drafts)
     return log
   }
 
@@ -275,6 +314,8 @@ extension SegmentedLog {
       }
     }
   }
+
+  private typealias RecordReplay = (Offset, RawSpan) throws(LogError) -> Void
 
   private struct Recovered {
     var state: Writer.State
@@ -316,8 +357,15 @@ extension SegmentedLog {
     switch tail.verdict {
     case .clean, .sealed, .damaged: break
     case .torn(let end), .suspect(let end):
+      let kept = tornEnd
       tornEnd = max(end, tornEnd ?? end)
-      report.keptAs = try directory.keepAside(file, of: last.number, from: tail.end, to: end)
+      // A recovery that did not get to its end kept at least these aside.
+      if end > kept ?? tail.end {
+        report.keptAs = try directory.keepAside(file, of: last.number, from: tail.end, to: end)
+      } else {
+        // Its bytes were synced before it got its name, but perhaps not its name.
+        try onFile { () throws(FileSystemError) in try directory.fileSystem.syncDirectory(directory.path) }
+      }
     }
     if let end = tornEnd {
       tornEnd = min(end, FilePosition(status.length))
@@ -361,7 +409,7 @@ extension SegmentedLog {
     }
     let active = ActiveSegment(
       file: file, number: last.number, nonce: last.header.nonce, end: last.end, synced: last.end,
-      quietEnd: last.endsInSyncFrame ? last.end : nil,
+      quietEnd: last.endsInSyncFrame ? last.end : nil, sidecarEnd: last.sidecarEnd,
       capacity: last.header.capacity, tally: last.tally)
     return Recovered(state: .active(active), source: .file(file), end: last.end)
   }

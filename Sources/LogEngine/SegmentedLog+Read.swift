@@ -58,9 +58,9 @@ extension SegmentedLog {
 
   private func find(_ offset: Offset) throws(LogError) -> Place {
     try locate(offset) { (segment, index, start) in
-      let end =
-        index + 1 < segment.positions.count
-        ? segment.positions.position(at: index + 1) ?? segment.end : segment.end
+      let next = index + 1 < segment.positions.count ? segment.positions.position(at: index + 1) : nil
+      // Positions may come from a sidecar, whose word on where the frame ends has yet to prove true.
+      let end = max(start, min(next ?? segment.end, segment.end))
       return Place(
         source: segment.source, nonce: segment.nonce, start: start, end: end, index: UInt32(index),
         segment: segment.number)
@@ -90,7 +90,9 @@ extension SegmentedLog {
       while true {
         guard following < segment.positions.count else { return run }
         // A lost record ends the run; asking for it by itself says what is lost.
-        guard let position = segment.positions.position(at: following) else { return run }
+        guard let position = segment.positions.position(at: following),
+          position > run.positions[run.positions.count - 1], position < segment.end
+        else { return run }
         if following >= limit || position.rawValue - start.rawValue >= Self.runByteCount {
           run.end = position
           return run
@@ -130,7 +132,8 @@ extension SegmentedLog {
       }
       let index = Int(offset.rawValue - published.segments[low].firstOffset.rawValue)
       guard index < published.segments[low].positions.count,
-        let start = published.segments[low].positions.position(at: index)
+        let start = published.segments[low].positions.position(at: index),
+        start < published.segments[low].end
       else { return .failure(lost(offset, published.segments[low].number)) }
       return .success(found(published.segments[low], index, start))
     }

@@ -29,11 +29,11 @@ extension SegmentedLog {
   @discardableResult
   public func trim(before offset: Offset) throws(LogError) -> Trimmed {
     try checkProcess()
-    return try excludingCopies { () throws(LogError) in try trim(before: offset) { _ in } }
+    return try excludingCopies { () throws(LogError) in try drop(before: offset) }
   }
 
-  /// Calls `onSwitch` with the new start in one step with the switch. To be called within `excludingCopies`.
-  package func trim(before offset: Offset, _ onSwitch: (Offset) -> Void) throws(LogError) -> Trimmed {
+  /// To be called within `excludingCopies`.
+  package func drop(before offset: Offset) throws(LogError) -> Trimmed {
     try writer.withLock { (writer) throws(LogError) in
       _ = try checked(writer.state)
       guard let start = published.withLock({ $0.start(keeping: offset) }) else { return Trimmed() }
@@ -45,7 +45,7 @@ extension SegmentedLog {
         return try activate(header, &writer)
       }
       let (dropped, trimmed) = published.withLock { $0.drop(before: start) }
-      onSwitch(start)
+      index?.removeAll(below: start)
       remove(dropped)
       do throws(FileSystemError) { try active.file.preallocate(active.capacity) } catch {}
       directory.makeReserve()

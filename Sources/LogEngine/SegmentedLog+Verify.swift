@@ -1,4 +1,5 @@
 package import PlatformIO
+internal import Synchronization
 
 extension SegmentedLog {
   /// What reading a whole log through found.
@@ -28,10 +29,51 @@ extension SegmentedLog {
   ) throws(LogError) -> Verification {
     let directory = try LogDirectory(path, in: fileSystem)
     guard try probe(directory) else { throw noSuchLog(directory) }
+    return try repeatedly { () throws(LogError) in
+      var scan = LogScan(directory, besideWriter: true)
+      var faulty: [Offset] = []
+      try scan.run { offset, record in if !check(offset, record) { faulty.append(offset) } }
+      _ = try scan.compareWithSnapshot()
+      return try verification(scan, application, faulty: faulty)
+    }
+  }
+
+  /// As ``verify(at:application:check:)``, reading segments on as many threads as the machine has processors, up to four, so
+  /// `check` is called by several at the same time. `progress` is told now and then how many bytes of how many were read.
+  public static func verify(
+    at path: String, application: ApplicationTag = ApplicationTag(id: 0),
+    progress: @escaping @Sendable (UInt64, UInt64) -> Void,
+    check: @escaping @Sendable (Offset, RawSpan) -> Bool = { _, _ in true }
+  ) throws(LogError) -> Verification {
+    try verify(
+      at: path, application: application, fileSystem: DiskFileSystem.shared,
+      threads: min(Parallel.processorCount, 4), progress: progress, check: check)
+  }
+
+  package static func verify(
+    at path: String, application: ApplicationTag, fileSystem: any FileSystem, threads: Int,
+    progress: @escaping @Sendable (UInt64, UInt64) -> Void,
+    check: @escaping @Sendable (Offset, RawSpan) -> Bool
+  ) throws(LogError) -> Verification {
+    let directory = try LogDirectory(path, in: fileSystem)
+    guard try probe(directory) else { throw noSuchLog(directory) }
+    return try repeatedly { () throws(LogError) in
+      var scan = LogScan(directory, besideWriter: true)
+      let faulty = Mutex<[Offset]>([])
+      try scan.run(threads: threads, progress: progress) { offset, record in
+        if !check(offset, record) { faulty.withLock { $0.append(offset) } }
+      }
+      _ = try scan.compareWithSnapshot()
+      return try verification(scan, application, faulty: faulty.withLock { $0.sorted() })
+    }
+  }
+
+  /// A writer may drop segments meanwhile; then there is another state to see.
+  private static func repeatedly<T>(_ body: () throws(LogError) -> T) throws(LogError) -> T {
     var attempts = 1
     while true {
       do throws(LogError) {
-        return try verify(directory, application, check)
+        return try body()
       } catch {
         guard error.code == .changedMeanwhile, attempts < 5 else { throw error }
         attempts += 1
@@ -39,17 +81,9 @@ extension SegmentedLog {
     }
   }
 
-  private static func verify(
-    _ directory: LogDirectory, _ application: ApplicationTag, _ check: (Offset, RawSpan) -> Bool
+  private static func verification(
+    _ scan: borrowing LogScan, _ application: ApplicationTag, faulty: [Offset]
   ) throws(LogError) -> Verification {
-    var scan = LogScan(directory, besideWriter: true)
-    var records: UInt64 = 0
-    var faulty: [Offset] = []
-    try scan.run { offset, record in
-      records += 1
-      if !check(offset, record) { faulty.append(offset) }
-    }
-    _ = try scan.compareWithSnapshot()
     if scan.segments.last != nil {
       var options = LogOptions()
       options.application = application
@@ -68,7 +102,7 @@ extension SegmentedLog {
           offsets: offset..<offset.next))
     }
     damage.sort { ($0.file, $0.bytes.lowerBound) < ($1.file, $1.bytes.lowerBound) }
-    return Verification(records: records, damage: damage, torn: scan.torn)
+    return Verification(records: scan.recordsRead, damage: damage, torn: scan.torn)
   }
 
   // MARK: Forensics

@@ -20,6 +20,10 @@ struct Writer: ~Copyable {
   var lock: LogLock?
   /// The newest header, from which the next one is made.
   var header: SegmentHeader
+  /// A file for the next segment.
+  var prepared: LogDirectory.PreparedSegment?
+  /// The segment that a file was last asked to be prepared for.
+  var preparedFor: SegmentNumber?
   /// Batches that are written at once.
   var gathered = ByteBuffer()
   /// A timer runs that syncs what was appended under `.interval`.
@@ -45,6 +49,10 @@ struct ActiveSegment {
   var synced: FilePosition
   /// Where the last sync frame ended, if nothing came after it.
   var quietEnd: FilePosition?
+  /// How far its sidecar goes.
+  var sidecarEnd: FilePosition?
+  /// How far the system was told to write to the disk without being waited for.
+  var writtenBack = SegmentHeader.dataStart
   /// The length at which the segment is full.
   var capacity: UInt64
   var tally: SegmentTally
@@ -89,6 +97,8 @@ extension SegmentedLog {
   func synchronize(_ file: any LogFile) throws(LogError) {
     try syncing.withLock { (failure) throws(LogError) in
       if let failure { throw failure }
+      let started = SystemEnvironment.monotonicNanoseconds()
+      defer { counted.withLock { $0.syncs.add(SystemEnvironment.monotonicNanoseconds() - started) } }
       do throws(FileSystemError) {
         try file.sync()
       } catch {
@@ -111,6 +121,7 @@ extension SegmentedLog {
   package func closeWriter() throws(LogError) {
     try writer.withLock { (writer) throws(LogError) in
       defer {
+        if let prepared = writer.prepared.take() { directory.discard(prepared) }
         writer.state = .closed
         writer.lock = nil
         published.withLock { published in
@@ -119,17 +130,18 @@ extension SegmentedLog {
         }
       }
       switch writer.state {
-      case .active: break
+      case .active, .sealed: break
       case .unfinished: _ = try usable(&writer)
-      case .sealed, .readOnly, .closed: return
+      case .readOnly, .closed: return
       // What was appended before the failure, and not synced, cannot be promised any more.
       case .poisoned(let error): throw error
       }
       try sync(&writer)
-      guard case .active(var active) = writer.state, active.quietEnd != active.end,
-        active.tally.recordCount > 0
-      else { return }
-      try writeSyncFrame(&active, &writer)
+      if case .active(var active) = writer.state, active.tally.recordCount > 0 {
+        if active.quietEnd != active.end { try writeSyncFrame(&active, &writer) }
+        queueSidecar(of: active, writer.header)
+      }
+      writeSidecars()
     }
   }
 
@@ -161,11 +173,13 @@ extension SegmentedLog {
 
   /// The segment to write to, with room for so many bytes: a new one if need be.
   func activeSegment(_ writer: inout Writer, holding byteCount: Int) throws(LogError) -> ActiveSegment {
-    if case .active(var active) = try usable(&writer) {
-      if active.hasRoom(for: byteCount) { return active }
-      try seal(&active, &writer)
-    }
-    return try createSuccessor(&writer, holding: UInt64(byteCount))
+    let state = try usable(&writer)
+    if case .active(let active) = state, active.hasRoom(for: byteCount) { return active }
+    let started = SystemEnvironment.monotonicNanoseconds()
+    if case .active(var active) = state { try seal(&active, &writer) }
+    let active = try createSuccessor(&writer, holding: UInt64(byteCount))
+    counted.withLock { $0.rolls.add(SystemEnvironment.monotonicNanoseconds() - started) }
+    return active
   }
 
   /// The state, once a failed write is taken back: active or sealed.
@@ -212,6 +226,7 @@ extension SegmentedLog {
       published.segments[last].byteCount = sealedEnd.rawValue
       published.durable = published.next
     }
+    queueSidecar(ofSealed: writer.header, sealedEnd, tally)
   }
 
   /// Takes back what a failed write left: clears it, and goes on in a new segment, since no place may get two contents
@@ -254,12 +269,9 @@ extension SegmentedLog {
     _ tally: SegmentTally, firstOffset: Offset, at position: FilePosition, nonce: UInt64,
     syncedThrough: FilePosition
   ) -> ControlFrame {
-    let seal = Seal(
-      recordCount: UInt64(tally.recordCount), frameCount: tally.frameCount, firstOffset: firstOffset,
-      nextOffset: firstOffset.advanced(by: UInt64(tally.recordCount)), bodyBytes: tally.bodyBytes,
-      digest: tally.digest)
-    return ControlFrame(
-      .seal, body: seal.encode(), at: position, nonce: nonce, syncedThrough: syncedThrough,
+    ControlFrame(
+      .seal, body: Seal(tally, firstOffset: firstOffset).encode(), at: position, nonce: nonce,
+      syncedThrough: syncedThrough,
       index: tally.recordCount)
   }
 
@@ -285,7 +297,8 @@ extension SegmentedLog {
   func activate(_ header: SegmentHeader, _ writer: inout Writer) throws(LogError) -> ActiveSegment {
     let active: ActiveSegment
     do throws(LogError) {
-      (active, writer.header) = try Self.createSegment(header, in: directory)
+      (active, writer.header) = try Self.createSegment(
+        header, in: directory, prepared: takePrepared(for: header, &writer))
     } catch {
       // Up to here nothing but a temporary file exists, and the next append may try again.
       if let operation = error.cause?.operation, [.open, .preallocate, .write].contains(operation) {
@@ -300,19 +313,20 @@ extension SegmentedLog {
       number: header.number, firstOffset: header.firstOffset, nonce: header.nonce, source: .file(active.file),
       positions: PositionTable(), end: active.end, byteCount: active.end.rawValue)
     published.withLock { $0.segments.append(readable) }
+    index?.beginSegment(at: header.firstOffset)
     return active
   }
 
   /// Publishes a segment; without reserved space if the disk has not that much left.
   static func createSegment(
-    _ header: SegmentHeader, in directory: LogDirectory
+    _ header: SegmentHeader, in directory: LogDirectory, prepared: LogDirectory.PreparedSegment? = nil
   ) throws(LogError) -> (ActiveSegment, SegmentHeader) {
     var header = header
     let capacity = header.capacity
     let file: any LogFile
     let checksum: UInt64
     do throws(LogError) {
-      (file, checksum) = try directory.publish(header)
+      (file, checksum) = try directory.publish(header, in: prepared)
     } catch {
       guard error.cause?.operation == .preallocate else { throw error }
       header.preallocated = 0
@@ -320,7 +334,7 @@ extension SegmentedLog {
     }
     let active = ActiveSegment(
       file: file, number: header.number, nonce: header.nonce, end: SegmentHeader.dataStart,
-      synced: SegmentHeader.dataStart, quietEnd: nil, capacity: capacity,
+      synced: SegmentHeader.dataStart, quietEnd: nil, sidecarEnd: nil, capacity: capacity,
       tally: SegmentTally(headerChecksum: checksum))
     return (active, header)
   }
@@ -332,12 +346,11 @@ extension SegmentedLog {
   /// A crash leaves the old log or the empty one. Records being read meanwhile stay readable to their readers.
   public func reset() throws(LogError) {
     try checkProcess()
-    try excludingCopies { () throws(LogError) in try reset {} }
+    try excludingCopies { () throws(LogError) in try empty() }
   }
 
-  /// Calls `onSwitch` in one step with the switch: every append takes effect before both, or after both. To be called
-  /// within `excludingCopies`.
-  package func reset(_ onSwitch: () -> Void) throws(LogError) {
+  /// To be called within `excludingCopies`.
+  package func empty() throws(LogError) {
     try writer.withLock { (writer) throws(LogError) in
       let last: SegmentNumber
       switch try directory.withReserve({ () throws(LogError) in try usable(&writer) }) {
@@ -367,7 +380,7 @@ extension SegmentedLog {
         published.epoch = header.epoch
         return dropped
       }
-      onSwitch()
+      index?.removeAll(below: next)
       // The switch is done. What fails from here on is only space, and the next opening for writing tries again.
       for number in dropped {
         do throws(FileSystemError) { try directory.removeSegment(number) } catch { break }

@@ -90,6 +90,10 @@ final class DiskFile: LogFile {
 
   func sync() throws(FileSystemError) { try Platform.sync(descriptor.raw, path) }
 
+  func startWriteback(from start: UInt64, to end: UInt64) {
+    Platform.startWriteback(descriptor.raw, from: start, to: end)
+  }
+
   func nextData(from position: UInt64) throws(FileSystemError) -> UInt64? {
     try Platform.nextData(descriptor.raw, from: position, path)
   }

@@ -88,6 +88,10 @@ package protocol LogFile: AnyObject, Sendable {
   /// Makes bytes and length durable (fdatasync; F_FULLFSYNC on Apple systems).
   func sync() throws(FileSystemError)
 
+  /// Lets the system begin to write bytes to the disk that a later `sync` would have to wait for. Promises nothing, and
+  /// keeps errors for that `sync`.
+  func startWriteback(from start: UInt64, to end: UInt64)
+
   /// The first position at or after `position` that may hold anything but zeros; nil if all the rest are zeros. A file
   /// system that cannot tell answers `position`.
   func nextData(from position: UInt64) throws(FileSystemError) -> UInt64?
@@ -103,6 +107,10 @@ package protocol LogFile: AnyObject, Sendable {
   /// Releases the lock. Closing does so only when no forked child holds the same open file any more, and one that is about
   /// to run another program still does.
   func unlock()
+}
+
+extension LogFile {
+  package func startWriteback(from start: UInt64, to end: UInt64) {}
 }
 
 package enum FileOpenMode: Sendable {

@@ -118,6 +118,8 @@ public struct FileSystemError: Error, Sendable, Hashable, CustomStringConvertibl
 
   private var reason: String {
     switch code {
+    case .permissionDenied where operation == .link:
+      "permission denied, or no hard links here; run as its owner, or use a file system that has them"
     case .notFound: "it does not exist; check the path"
     case .exists: "it already exists; choose another name"
     case .permissionDenied: "permission denied; run as its owner or change its mode"

@@ -49,7 +49,7 @@ package enum Platform {
     case EXDEV: .crossDevice
     case EMLINK: .tooManyLinks
     case ENOLCK: .noLocks
-    case EOPNOTSUPP, ENOSYS, ENOTTY: .notSupported
+    case EOPNOTSUPP, ENOSYS, ENOTTY, ENODEV: .notSupported
     case ENOMEM: .outOfMemory
     case EIO: .io
     case EPIPE: .brokenPipe
@@ -393,6 +393,24 @@ package enum Platform {
     #endif
   }
 
+  /// Of the flags only the one that starts writing: the ones that wait would take an error that the next fdatasync has to tell.
+  static func startWriteback(_ descriptor: Int32, from start: UInt64, to end: UInt64) {
+    #if !canImport(Darwin)
+      let startsWriting: UInt32 = 2
+      _ = syncFileRange?(descriptor, Int64(start), Int64(end - start), startsWriting)
+    #endif
+  }
+
+  #if !canImport(Darwin)
+    private typealias SyncFileRange = @convention(c) (Int32, Int64, Int64, UInt32) -> Int32
+
+    /// Not in Swift's view of the C library.
+    private static let syncFileRange: SyncFileRange? = {
+      guard let symbol = unsafe dlsym(nil, "sync_file_range") else { return nil }
+      return unsafe unsafeBitCast(symbol, to: SyncFileRange.self)
+    }()
+  #endif
+
   static func nextData(
     _ descriptor: Int32, from position: UInt64, _ path: String
   ) throws(FileSystemError) -> UInt64? {
@@ -487,6 +505,8 @@ package enum Platform {
     return result
   }()
 
+  static var processorCount: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
+
   /// An environment variable's value.
   package static func environment(_ name: String) -> String? {
     guard let value = unsafe getenv(name) else { return nil }
@@ -565,10 +585,12 @@ package enum Platform {
 
   package static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
 
-  /// From here on a write to a closed pipe or socket is an error for this process, not a signal. For programs, never
-  /// called by the library: an embedder's signals are its own. (Ledger files are regular files, so the library itself
-  /// cannot raise SIGPIPE.)
-  package static func ignoreBrokenPipes() { _ = signal(SIGPIPE, SIG_IGN) }
+  /// From here on a write to a closed pipe, or beyond the limit of a file's size, is an error for this process, not a signal.
+  /// For programs, never called by the library: an embedder's signals are its own.
+  package static func ignoreWriteSignals() {
+    _ = signal(SIGPIPE, SIG_IGN)
+    _ = signal(SIGXFSZ, SIG_IGN)
+  }
 
   /// Calls nothing, but remembers that Ctrl-C or a termination was asked for; a second one ends the process.
   ///

@@ -43,7 +43,7 @@ package enum EventRecord {
 
 /// An event in place: borrowed bytes of the ledger, valid inside the closure that receives it. Nothing is copied until
 /// ``event()`` is called.
-public struct EventView: ~Escapable {
+public struct EventView: ~Escapable, Sendable {
   /// The event's place in the ledger.
   public let offset: Offset
   private let record: RawSpan

@@ -39,13 +39,33 @@ struct IDIndex: ~Copyable {
     count += 1
   }
 
-  /// Forgets the ids at offsets below one.
-  mutating func removeAll(below start: Offset) {
-    for index in shards.indices {
-      var kept = Shard(capacity: Self.firstCapacity(index))
-      count -= shards[index].move(from: start, to: &kept)
-      shards[index] = kept
+  /// As above, by the only bits of a hash that count.
+  mutating func insert(hash32: UInt32, _ offset: Offset) { insert(UInt64(hash32) << 32, offset) }
+
+  /// Enters the ids of whole segments: shard by shard, so that the processor's cache holds what is worked on.
+  mutating func insert(_ parts: [SealedPart]) {
+    var next = parts.map { _ in 0 }
+    for shard in shards.indices {
+      let end = UInt64(shard + 1) << (32 - Self.shardBits)
+      let ends = parts.indices.map { part in
+        end > UInt64(UInt32.max) ? parts[part].idCount : parts[part].firstID(notBelow: UInt32(end))
+      }
+      shards[shard].reserve(parts.indices.reduce(0) { $0 + ends[$1] - next[$1] }, spread: shard % 8)
+      for part in parts.indices {
+        for number in next[part]..<max(next[part], ends[part]) {
+          let id = parts[part].id(number)
+          shards[shard].insert(Self.tag(of: UInt64(id.hash) << 32) << Self.offsetBits | id.offset.rawValue)
+        }
+        next[part] = max(next[part], ends[part])
+      }
     }
+    for part in parts { count += part.idCount }
+  }
+
+  /// Forgets the offsets below `start`.
+  mutating func removeAll(below start: Offset) {
+    count = 0
+    for shard in shards.indices { count += shards[shard].removeAll(below: start) }
   }
 
   /// The offsets whose ids have this hash's tag: as a rule none or one.
@@ -140,22 +160,30 @@ struct IDIndex: ~Copyable {
       return true
     }
 
-    /// Enters what is at `start` or above into another shard. Returns how much is not.
-    func move(from start: Offset, to other: inout Shard) -> Int {
-      var left = 0
-      for place in 0..<slots.count where slots[place] != 0 {
-        if Offset(slots[place] & (1 << IDIndex.offsetBits - 1)) >= start {
-          other.insert(slots[place])
-        } else {
-          left += 1
-        }
-      }
-      return left
+    /// Makes room for so many more at once; `spread` keeps the shards from growing all at the same moment afterwards.
+    mutating func reserve(_ additional: Int, spread: Int) {
+      let needed = (count + additional) * 100 / 85 + 1
+      guard needed > capacity else { return }
+      resize(to: needed + needed / 100 * spread)
     }
 
-    private mutating func grow() {
+    /// Returns how many are left.
+    mutating func removeAll(below start: Offset) -> Int {
       let old = slots.take()
-      capacity += capacity / 4 + 1
+      count = 0
+      slots = WordArray(count: capacity + Self.overflow(capacity))
+      for index in 0..<old.count {
+        let value = old[index]
+        if value & (1 << IDIndex.offsetBits - 1) >= max(start.rawValue, 1) { insert(value) }
+      }
+      return count
+    }
+
+    private mutating func grow() { resize(to: capacity + capacity / 4 + 1) }
+
+    private mutating func resize(to newCapacity: Int) {
+      let old = slots.take()
+      capacity = newCapacity
       slots = WordArray(count: capacity + Self.overflow(capacity))
       var last = -1
       for index in 0..<old.count {

@@ -104,6 +104,7 @@ extension Ledger {
     _ events: [Event], _ onConflict: ConflictPolicy, _ durably: Bool?
   ) throws(LedgerError) -> Submitted {
     try deciding.withLock { (deciding) throws(LedgerError) in
+      let seed = index.withLock { $0.seed }
       let hashes = events.map { XXH3.hash64($0.id.utf8Span.span.rawBytes, seed: seed) }
       guard !hashes.contains(where: deciding.onTheirWay.contains) else {
         return Submitted(pending: log.submit(RecordBatch(), durably: false), hashes: [])

@@ -173,46 +173,32 @@ extension Ledger {
   ) throws(LedgerError) {
     try onLog { () throws(LogError) in try log.checkOpen() }
     let name = value.utf8Span.span.rawBytes
-    let found = index.withLock { index in
-      index.postings.cursor(field, name).map { ($0, index.seed, index.removals) }
-    }
-    guard let (start, seed, removalsBefore) = found else { return }
-    var cursor = start
-    var removals = removalsBefore
-    var reached = Offset.zero
+    var place = PostingPlace()
+    var after = index.withLock { Offset($0.start.rawValue - 1) }
     let last = latestOffset
     while true {
       // Some at a time, so that nobody waits for the index while records are read.
       let offsets: [Offset]? = index.withLock { index in
-        guard index.seed == seed else { return nil }
-        if index.removals != removals {
-          // Only what has been read may be gone, or something would be left out without a word.
-          guard firstOffset <= Offset(reached.rawValue + 1) else { return nil }
-          guard let again = index.postings.cursor(field, name) else { return [] }
-          (cursor, removals) = (again, index.removals)
-        }
-        var offsets: [Offset] = []
-        while offsets.count < 256, let offset = index.postings.next(&cursor) {
-          if offset > reached { offsets.append(offset) }
-        }
-        return offsets
+        guard index.start.rawValue <= after.rawValue + 1 else { return nil }
+        return index.offsets(field, name, after: after, limit: 256, &place)
       }
       guard let offsets else {
         throw LedgerError(
-          LogError(.offsetNotKept, path: log.path, "the ledger was reset or trimmed while it was being read"))
+          LogError(
+            .offsetNotKept, path: log.path, "the ledger was reset or trimmed while it was being read"))
       }
-      if offsets.isEmpty { return }
+      guard let behind = offsets.last else { return }
       for offset in offsets {
         guard offset <= last, try read(offset, body) else { return }
-        reached = offset
       }
+      after = behind
     }
   }
 
   /// The ids of all runs, by first appearance.
   public func runs() throws(LedgerError) -> [String] {
     try onLog { () throws(LogError) in try log.checkOpen() }
-    return index.withLock { $0.postings.names(of: .run) }
+    return index.withLock { $0.names(of: .run) }
   }
 
   // MARK: Cursors

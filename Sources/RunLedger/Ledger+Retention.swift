@@ -27,10 +27,7 @@ extension Ledger {
       if let byteCount { start = max(start, Self.start(of: spans, keeping: byteCount)) }
       if let time { start = max(start, try self.start(of: spans, olderThan: time)) }
       return try deciding.withLock { (_) throws(LedgerError) in
-        // In one step with the log's, so that no index leads to what is gone for longer than a moment.
-        try onLog { () throws(LogError) in
-          try log.trim(before: start) { start in index.withLock { $0.removeAll(below: start) } }
-        }
+        try onLog { () throws(LogError) in try log.drop(before: start) }
       }
     }
   }

@@ -15,25 +15,21 @@ public final class Ledger: Sendable {
   public let kindRule: KindRule
 
   /// Held for moments, by readers too.
-  let index: Mutex<LedgerIndex>
+  let index: EventIndex
   /// Held while it is decided what of a call is new, not while that is written.
   let deciding = Mutex(Deciding())
-  /// For hashes of ids.
-  let seed: UInt64
   /// Where copies go, if not to the ledger's own file system: one in memory goes to the disk.
   let copyFileSystem: (any FileSystem)?
 
   private init(
-    log: SegmentedLog, environment: any Environment, options: LedgerOptions,
-    index: consuming sending LedgerIndex
+    log: SegmentedLog, environment: any Environment, options: LedgerOptions, index: EventIndex
   ) {
     self.log = log
     copyFileSystem = log.fileSystem is MemoryFileSystem ? DiskFileSystem.shared : nil
     self.environment = environment
     maximumPayload = min(options.maximumPayload, EventLimits.payloadBytes)
     kindRule = log.application.options & LedgerOptions.anyKind != 0 ? .anyText : .dotted
-    seed = index.seed
-    self.index = Mutex(index)
+    self.index = index
   }
 
   // MARK: Opening
@@ -41,7 +37,8 @@ public final class Ledger: Sendable {
   /// Opens the ledger in a directory.
   ///
   /// It must exist unless `options.creation` says otherwise. A writer holds it alone until it is closed; others are told
-  /// at once who does. Cost: every record is read once. Throws ``LedgerError`` with code `log`, `foreignDatabase`,
+  /// at once who does. Cost: after a clean close no record is read, only the indexes beside the segments; after a crash, or
+  /// where such an index is missing, the records that none covers are read. Throws ``LedgerError`` with code `log`, `foreignDatabase`,
   /// `wrongKindRule` or `corruptEvent`.
   public static func open(at path: String, options: LedgerOptions = LedgerOptions()) throws(LedgerError)
     -> Ledger
@@ -98,25 +95,20 @@ public final class Ledger: Sendable {
           .invalidOption, path: path,
           "a payload limit of \(options.maximumPayload) is outside 0–\(EventLimits.payloadBytes) bytes"))
     }
-    var index = LedgerIndex(seed: environment.randomUInt64())
-    var corrupt: Offset?
+    let index = EventIndex(
+      seed: environment.randomUInt64(), refusesUnreadable: options.access == .readWrite)
     let log: SegmentedLog
     do throws(LogError) {
       log = try SegmentedLog.open(
-        at: path, options: options.logOptions, fileSystem: fileSystem, environment: environment
-      ) { (offset, record) throws(LogError) in
-        if let view = EventView(record, at: offset, kindRule: .anyText) {
-          index.add(view)
-        } else if options.access == .readWrite {
-          // An id that cannot be read could be stored a second time.
-          corrupt = offset
-          throw LogError(.damaged, path: path, offsets: offset..<Offset(offset.rawValue + 1), "no event")
-        }
-      }
+        at: path, options: options.logOptions, fileSystem: fileSystem, environment: environment, index: index)
     } catch {
-      if let corrupt { throw Self.corruptEvent(corrupt, "the record has not the shape of an event") }
+      if let corrupt = index.unreadable {
+        throw Self.corruptEvent(corrupt, "the record has not the shape of an event")
+      }
       throw LedgerError(error)
     }
+    // Whoever writes needs them with the first append. A reader may never.
+    if options.access == .readWrite { index.withLock { $0.loadIDs() } }
     let ledger = Ledger(log: log, environment: environment, options: options, index: index)
     if let wanted = options.kindRule, wanted != ledger.kindRule, log.recovery.outcome != .created {
       try ledger.close()
@@ -169,18 +161,18 @@ public final class Ledger: Sendable {
   /// How many segments there are, and how many bytes of them are used.
   public var size: (segments: Int, bytes: UInt64) { log.size }
 
+  /// What the ledger has done since it was opened: counters and latencies. Cost: a copy of some 3 KB, for which nobody waits.
+  public var metrics: LogMetrics { log.metrics }
+
   /// How many events can be found.
-  public var eventCount: Int { index.withLock { $0.ids.count } }
+  public var eventCount: Int { index.withLock { $0.count } }
 
   /// How many runs there are.
-  public var runCount: Int { index.withLock { $0.postings.count(of: .run) } }
+  public var runCount: Int { index.withLock { $0.runCount } }
 
   /// Bytes of memory the indexes use: apart from the names of runs, kinds, actors, sessions and models, and for those.
   public var indexSize: (index: Int, names: Int) {
-    index.withLock { index in
-      let postings = index.postings.byteCounts
-      return (index.ids.byteCount + postings.index, postings.names)
-    }
+    index.withLock { $0.byteCounts }
   }
 
   // MARK: Making events
@@ -231,21 +223,21 @@ public final class Ledger: Sendable {
     // Copies first: while one is made, nobody who decides what to append may have to wait for it.
     try log.excludingCopies { () throws(LedgerError) in
       try deciding.withLock { (_) throws(LedgerError) in
-        let seed = environment.randomUInt64()
-        // In one step with the log's: what was decided before may be stored behind it.
-        try onLog { () throws(LogError) in
-          try log.reset { index.withLock { $0 = LedgerIndex(seed: seed) } }
-        }
+        try onLog { () throws(LogError) in try log.empty() }
       }
     }
   }
 
-  /// Reads every byte of the ledger at a path and checks all that can be checked, changing nothing. Works on a ledger that
-  /// cannot be opened, and beside a writer.
-  public static func verify(at path: String) throws(LedgerError) -> SegmentedLog.Verification {
+  /// Reads every byte of the ledger at a path and checks all that can be checked, changing nothing, on several threads. Works
+  /// on a ledger that cannot be opened, and beside a writer. `progress` is told, from any of the threads, how many bytes of how
+  /// many were read.
+  public static func verify(
+    at path: String, progress: @escaping @Sendable (UInt64, UInt64) -> Void = { _, _ in }
+  ) throws(LedgerError) -> SegmentedLog.Verification {
     do throws(LogError) {
-      return try SegmentedLog.verify(at: path, application: ApplicationTag(id: LedgerOptions.applicationID)) {
-        offset, record in
+      return try SegmentedLog.verify(
+        at: path, application: ApplicationTag(id: LedgerOptions.applicationID), progress: progress
+      ) { offset, record in
         guard let view = EventView(record, at: offset, kindRule: .anyText) else { return false }
         return view.flaw == nil
       }

@@ -1,50 +1,183 @@
 internal import LogEngine
 
-/// Everything a ledger keeps in memory to find events: rebuilt from the records, never written.
+/// Everything a ledger keeps in memory to find events. It is made from the records; what is made for a sealed segment is kept
+/// in the segment's sidecar and only mapped.
 struct LedgerIndex: ~Copyable {
-  private(set) var ids = IDIndex()
-  private(set) var postings: PostingIndex
-  /// Random, so it also tells this index from the one before a reset.
-  let seed: UInt64
-  /// Rises when events are removed: places in the postings are others then.
-  private(set) var removals = 0
+  private var ids = IDIndex()
+  /// Segments whose ids are not in `ids` yet.
+  private var unloaded: [SealedPart] = []
+  private var sealed = SealedIndex()
+  private var growing: GrowingPart
+  /// What was below is gone.
+  private(set) var start: Offset = 1
+  /// For hashes of ids and terms.
+  private(set) var seed: UInt64
+  /// How many runs the segment that grows has that no other has.
+  private var newRunCount = 0
 
-  /// A seed that nobody who names events knows, so that nobody can make their hashes meet.
+  /// A seed that nobody who names events knows, so that nobody can make their hashes meet. Sidecars bring their own.
   init(seed: UInt64) {
     self.seed = seed
-    postings = PostingIndex(seed: seed)
+    growing = GrowingPart(first: 1, seed: seed)
   }
 
-  /// The offsets at which an event of this id may be; read the record to know.
-  func candidates(id: RawSpan) -> [Offset] { ids.candidates(XXH3.hash64(id, seed: seed)) }
+  // MARK: Adding
 
   /// Enters an event; offsets must rise.
   mutating func add(_ view: borrowing EventView) {
     add(id: view.id, run: view.runID, kind: view.kind, actor: view.actor, at: view.offset)
-    if let session = view.sessionID { postings.add(.session, session, view.offset) }
-    if let model = view.modelID { postings.add(.model, model, view.offset) }
+    if let session = view.sessionID { growing.postings.add(.session, session, view.offset) }
+    if let model = view.modelID { growing.postings.add(.model, model, view.offset) }
   }
 
   mutating func add(_ event: Event, at offset: Offset) {
     add(
       id: event.id.utf8Span.span.rawBytes, run: event.runID.utf8Span.span.rawBytes,
       kind: event.kind.utf8Span.span.rawBytes, actor: event.actor.utf8Span.span.rawBytes, at: offset)
-    if let session = event.sessionID { postings.add(.session, session.utf8Span.span.rawBytes, offset) }
-    if let model = event.modelID { postings.add(.model, model.utf8Span.span.rawBytes, offset) }
+    if let session = event.sessionID {
+      growing.postings.add(.session, session.utf8Span.span.rawBytes, offset)
+    }
+    if let model = event.modelID { growing.postings.add(.model, model.utf8Span.span.rawBytes, offset) }
   }
 
   private mutating func add(id: RawSpan, run: RawSpan, kind: RawSpan, actor: RawSpan, at offset: Offset) {
-    ids.insert(XXH3.hash64(id, seed: seed), offset)
-    postings.add(.run, run, offset)
-    postings.add(.kind, kind, offset)
-    postings.add(.actor, actor, offset)
+    let hash = XXH3.hash64(id, seed: seed)
+    ids.insert(hash, offset)
+    growing.addID(hash, offset)
+    if growing.postings.add(.run, run, offset),
+      sealed.term(.run, run, growing.postings.hash(.run, run)) == nil
+    {
+      newRunCount += 1
+    }
+    growing.postings.add(.kind, kind, offset)
+    growing.postings.add(.actor, actor, offset)
   }
 
-  /// Forgets the events below an offset, as if the index had been built without them. Cost: all of it is walked through,
-  /// and for a moment there are two.
-  mutating func removeAll(below start: Offset) {
-    ids.removeAll(below: start)
-    postings = postings.keepingAll(from: start)
-    removals += 1
+  // MARK: Segments
+
+  mutating func beginSegment(at first: Offset) {
+    if !growing.isEmpty { _ = endSegment() }
+    growing = GrowingPart(first: first, seed: seed)
   }
+
+  mutating func endSegment() -> StoredBytes {
+    let bytes = growing.encode(seed: seed)
+    guard !growing.isEmpty, let part = SealedPart(bytes, first: growing.first, count: growing.count) else {
+      return bytes
+    }
+    sealed.add(part)
+    growing = GrowingPart(first: growing.first.advanced(by: UInt64(growing.count)), seed: seed)
+    newRunCount = 0
+    return bytes
+  }
+
+  func encodeSegment() -> StoredBytes { growing.encode(seed: seed) }
+
+  mutating func restoreSegment(_ bytes: StoredBytes, count: Int, isSealed: Bool) -> Bool {
+    precondition(growing.isEmpty, "what is in a sidecar comes first")
+    guard let part = SealedPart(bytes, first: growing.first, count: count) else { return false }
+    if part.seed != seed {
+      // The first one decides.
+      guard sealed.parts.isEmpty, ids.count == 0 else { return false }
+      seed = part.seed
+    }
+    if isSealed {
+      sealed.add(part, isInMemory: false)
+      unloaded.append(part)
+      growing = GrowingPart(first: growing.first.advanced(by: UInt64(count)), seed: seed)
+      return true
+    }
+    guard let restored = GrowingPart(part, seed: seed) else { return false }
+    growing = restored
+    for number in 0..<part.idCount {
+      let id = part.id(number)
+      ids.insert(hash32: id.hash, id.offset)
+    }
+    newRunCount = 0
+    for number in 0..<part.termCount {
+      let term = part.term(number)
+      if term.field == .run, sealed.term(.run, part.name(term), term.hash) == nil { newRunCount += 1 }
+    }
+    return true
+  }
+
+  mutating func moveSegment(at first: Offset, to bytes: StoredBytes) { sealed.move(partAt: first, to: bytes) }
+
+  /// Segments that end below are gone: all or none of a segment's records are below.
+  mutating func removeAll(below offset: Offset) {
+    start = max(start, offset)
+    unloaded.removeAll { $0.end <= offset }
+    sealed.removeAll(below: offset)
+    ids.removeAll(below: offset)
+    if !growing.isEmpty, growing.first < offset { growing = GrowingPart(first: offset, seed: seed) }
+    newRunCount = 0
+    growing.postings.forEachName(of: .run) { name in
+      if sealed.term(.run, name, growing.postings.hash(.run, name)) == nil { newRunCount += 1 }
+    }
+  }
+
+  // MARK: Looking up
+
+  /// How many events there are.
+  var count: Int { sealed.idCount + growing.idCount }
+
+  var runCount: Int { sealed.runCount + newRunCount }
+
+  /// The offsets at which an event of this id may be; read the record to know.
+  mutating func candidates(id: RawSpan) -> [Offset] {
+    loadIDs()
+    return ids.candidates(XXH3.hash64(id, seed: seed))
+  }
+
+  /// Enters the ids of sidecars, which looking one up needs.
+  mutating func loadIDs() {
+    guard !unloaded.isEmpty else { return }
+    ids.insert(unloaded)
+    unloaded = []
+  }
+
+  /// The next offsets of a value behind `after`, in order; none at the end. `place` saves looking for it again.
+  func offsets(
+    _ field: PostingField, _ name: RawSpan, after: Offset, limit: Int, _ place: inout PostingPlace
+  ) -> [Offset] {
+    var found: [Offset] = []
+    found.reserveCapacity(limit)
+    sealed.collect(field, name, growing.postings.hash(field, name), after, limit, &place, &found)
+    if place.growing == nil || place.growingFirst != growing.first {
+      place.growing = growing.postings.cursor(field, name)
+      place.growingFirst = growing.first
+    }
+    guard var cursor = place.growing else { return found }
+    while found.count < limit, let offset = growing.postings.next(&cursor) {
+      if offset > after { found.append(offset) }
+    }
+    place.growing = cursor
+    return found
+  }
+
+  /// The values of a field by first appearance.
+  func names(of field: PostingField) -> [String] {
+    var names = sealed.names(of: field)
+    growing.postings.forEachName(of: field) { name in
+      if sealed.term(field, name, growing.postings.hash(field, name)) == nil { names.append(name.text) }
+    }
+    return names
+  }
+
+  /// Bytes of memory: for everything but names, and for names.
+  var byteCounts: (index: Int, names: Int) {
+    let postings = growing.postings.byteCounts
+    return (ids.byteCount + sealed.byteCount + growing.idCount * 8 + postings.index, postings.names)
+  }
+}
+
+/// Where a walk through a value's postings stopped.
+struct PostingPlace: Sendable {
+  /// In which sealed segment, by its first offset, and where its next byte is.
+  var part: Offset = .zero
+  var byte = 0
+  var last: Offset = .zero
+  var read = 0
+  fileprivate(set) var growing: PostingIndex.Cursor?
+  fileprivate(set) var growingFirst: Offset = .zero
 }

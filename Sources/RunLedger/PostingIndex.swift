@@ -56,19 +56,22 @@ struct PostingIndex: ~Copyable {
 
   // MARK: Adding
 
-  /// Notes that the record at `offset`, which is above all before it, has this value.
-  mutating func add(_ field: Field, _ name: RawSpan, _ offset: Offset) {
+  /// Notes that the record at `offset`, which is above all before it, has this value. True if it is the first one.
+  @discardableResult
+  mutating func add(_ field: Field, _ name: RawSpan, _ offset: Offset) -> Bool {
     let hash = hash(field, name)
-    let id = find(field, name, hash) ?? insert(field, name, hash, offset)
+    let found = find(field, name, hash)
+    let id = found ?? insert(field, name, hash, offset)
     let (chunk, index) = (id / Self.chunkCount, id % Self.chunkCount)
     var term = terms[chunk][index]
     if term.count > 0 { append(delta: offset.rawValue - term.last.rawValue, to: &term) }
     term.last = offset
     term.count += 1
     terms[chunk][index] = term
+    return found == nil
   }
 
-  private func hash(_ field: Field, _ name: RawSpan) -> UInt32 {
+  func hash(_ field: Field, _ name: RawSpan) -> UInt32 {
     UInt32(truncatingIfNeeded: XXH3.hash64(name, seed: seed &+ UInt64(field.rawValue)))
   }
 
@@ -146,32 +149,6 @@ struct PostingIndex: ~Copyable {
     term.used += 1
   }
 
-  // MARK: Removing
-
-  /// The postings from an offset on, with terms numbered by what is their first appearance then.
-  func keepingAll(from start: Offset) -> PostingIndex {
-    var firsts: [(first: Offset, id: TermID)] = []
-    for id in 0..<termCount where term(id).last >= start {
-      var cursor = Cursor(id: id)
-      while let offset = next(&cursor) {
-        guard offset >= start else { continue }
-        firsts.append((offset, id))
-        break
-      }
-    }
-    firsts.sort { ($0.first, $0.id) < ($1.first, $1.id) }
-    var kept = PostingIndex(seed: seed)
-    for (first, id) in firsts {
-      let term = term(id)
-      let name = names.bytes(at: term.name, count: Int(term.nameLength))
-      var cursor = Cursor(id: id)
-      while let offset = next(&cursor) {
-        if offset >= first { kept.add(term.field, name, offset) }
-      }
-    }
-    return kept
-  }
-
   // MARK: Reading
 
   /// A place in a term's postings, from which reading goes on later, also after more were added.
@@ -226,21 +203,69 @@ struct PostingIndex: ~Copyable {
   }
 
   /// The values of a field by first appearance.
-  func names(of field: Field) -> [String] {
-    var found: [String] = []
+  func forEachName(of field: Field, _ body: (RawSpan) -> Void) {
     for id in 0..<termCount {
       let term = term(id)
-      if term.field == field {
-        found.append(names.bytes(at: term.name, count: Int(term.nameLength)).text)
-      }
+      if term.field == field { body(names.bytes(at: term.name, count: Int(term.nameLength))) }
     }
-    return found
   }
 
-  /// How many values a field has.
-  func count(of field: Field) -> Int {
-    var count = 0
-    for id in 0..<termCount where term(id).field == field { count += 1 }
-    return count
+  // MARK: Sidecars
+
+  /// Calls `body` with each term and its name, by first appearance, and with what writes its deltas.
+  func forEachTerm(_ body: (Encoded, RawSpan, (inout ByteBuffer) -> Void) -> Void) {
+    for id in 0..<termCount {
+      let term = term(id)
+      let encoded = Encoded(
+        field: term.field, hash: term.hash, count: term.count, first: term.first, last: term.last)
+      body(encoded, names.bytes(at: term.name, count: Int(term.nameLength))) { buffer in
+        writeDeltas(of: term, into: &buffer)
+      }
+    }
+  }
+
+  struct Encoded {
+    var field: Field
+    var hash: UInt32
+    var count: UInt32
+    var first: Offset
+    var last: Offset
+  }
+
+  private func writeDeltas(of term: Term, into buffer: inout ByteBuffer) {
+    guard term.level != Self.none else { return }
+    var slice = term.head
+    var level = 0
+    while slice != term.tail {
+      let count = Self.sliceByteCounts[level] - 4
+      buffer.append(postings.bytes(at: slice, count: count))
+      slice = postings.loadAddress(at: slice, count)
+      level = min(level + 1, Self.sliceByteCounts.count - 1)
+    }
+    buffer.append(postings.bytes(at: slice, count: Int(term.used)))
+  }
+
+  /// Enters a term that this index does not have, from what was encoded. False if its deltas do not lead from its first to its
+  /// last offset.
+  mutating func restore(_ encoded: SealedPart.Term, _ part: SealedPart) -> Bool {
+    let (name, deltas) = (part.name(encoded), part.postings(encoded))
+    guard find(encoded.field, name, encoded.hash) == nil else { return false }
+    var place = 0
+    var index = UInt64(encoded.firstIndex)
+    for _ in 1..<encoded.count {
+      guard let delta = Varint.read(deltas, &place), delta > 0, delta <= UInt64(UInt32.max) else {
+        return false
+      }
+      index += delta
+    }
+    guard place == deltas.byteCount, index == UInt64(encoded.lastIndex) else { return false }
+    let first = part.first.advanced(by: UInt64(encoded.firstIndex))
+    let id = insert(encoded.field, name, encoded.hash, first)
+    var term = term(id)
+    for place in 0..<deltas.byteCount { append(byte: deltas.loadUInt8(at: place), to: &term) }
+    term.count = UInt32(encoded.count)
+    term.last = part.first.advanced(by: index)
+    terms[id / Self.chunkCount][id % Self.chunkCount] = term
+    return true
   }
 }

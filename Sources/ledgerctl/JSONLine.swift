@@ -41,6 +41,11 @@ struct JSONLine {
     bytes.append(UInt8(ascii: "]"))
   }
 
+  mutating func member(_ name: String, _ object: JSONLine) {
+    key(name)
+    bytes.append(contentsOf: object.bytes.dropLast())
+  }
+
   private mutating func add(_ name: String, _ value: String) {
     key(name)
     bytes.append(contentsOf: value.utf8)

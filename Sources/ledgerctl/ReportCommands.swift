@@ -1,5 +1,6 @@
 internal import LogEngine
 internal import RunLedger
+internal import Synchronization
 
 extension Command {
   static let stat = Command(
@@ -8,7 +9,10 @@ extension Command {
     operandCount: 1...1,
     summary: "says what a ledger holds",
     options: [.json],
-    notes: "`ledger` and `epoch` are identities; `bytes` counts what the segments use."
+    notes: """
+      `ledger` and `epoch` are identities; `bytes` counts what the segments use. With --json, `metrics` says what this process
+      did to open the ledger; the counters of appends are a writer's own, and 0 here.
+      """
   ) { (invocation, console) throws(Failure) in
     let ledger = try invocation.openForReading(console)
     let size = ledger.size
@@ -24,6 +28,7 @@ extension Command {
           line.member("runs", ledger.runCount)
           line.member("segments", size.segments)
           line.member("bytes", size.bytes)
+          line.member("metrics", object(ledger.metrics))
         }
       )
     } else {
@@ -57,7 +62,14 @@ extension Command {
       """
   ) { (invocation, console) throws(Failure) in
     let path = try invocation.ledgerPath()
-    let found = try onLedger { () throws(LedgerError) in try Ledger.verify(at: path) }
+    let progress = Mutex(Progress(console.messages))
+    defer { progress.withLock { $0.finish() } }
+    let found = try onLedger { () throws(LedgerError) in
+      try Ledger.verify(at: path) { done, total in
+        progress.withLock { $0.show("\(done >> 20) of \(total >> 20) MiB read") }
+      }
+    }
+    progress.withLock { $0.finish() }
     if invocation.has("--json") {
       console.output.add(
         JSONLine { line in
@@ -74,6 +86,36 @@ extension Command {
     }
     if let torn = found.torn { console.messages.say(sentence(torn, of: path)) }
     return found.isSound ? .done : .badData
+  }
+
+  private static func object(_ metrics: LogMetrics) -> JSONLine {
+    JSONLine { line in
+      line.member("opening_ns", metrics.openingNanoseconds)
+      line.member("records_read", metrics.recordsRead)
+      line.member("recoveries", metrics.recoveries)
+      line.member("mapped_segments", metrics.mappedSegments)
+      line.member("mapped_bytes", metrics.mappedBytes)
+      line.member("appends", metrics.appends)
+      line.member("failed_appends", metrics.failedAppends)
+      line.member("records", metrics.records)
+      line.member("bytes", metrics.bytes)
+      line.member("commits", object(metrics.commits))
+      line.member("syncs", object(metrics.syncs))
+      line.member("rolls", object(metrics.rolls))
+      line.member("sidecars_written", metrics.sidecarsWritten)
+      line.member("sidecars_failed", metrics.sidecarsFailed)
+    }
+  }
+
+  private static func object(_ latencies: LatencyHistogram) -> JSONLine {
+    JSONLine { line in
+      line.member("count", latencies.count)
+      line.member("p50_ns", latencies.quantile(0.5))
+      line.member("p99_ns", latencies.quantile(0.99))
+      line.member("p999_ns", latencies.quantile(0.999))
+      line.member("max_ns", latencies.maximumNanoseconds)
+      line.member("total_ns", latencies.totalNanoseconds)
+    }
   }
 
   static func sentence(_ torn: (file: String, bytes: Range<UInt64>), of path: String) -> String {

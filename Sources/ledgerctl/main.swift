@@ -1,5 +1,5 @@
 internal import PlatformIO
 
-Platform.ignoreBrokenPipes()
+Platform.ignoreWriteSignals()
 let code = Program.run(Array(CommandLine.arguments.dropFirst()), Console())
 Platform.exitProcess(code.rawValue)

@@ -20,6 +20,7 @@ import Testing
     policy: SyncPolicy
   ) throws {
     var torn = 0
+    var restored = 0
     for seed in 1...600 as ClosedRange<UInt64> {
       var generator = SeededGenerator(seed: policy == .always ? seed : seed + 1_000_000)
       var disk = PowerCutFileSystem()
@@ -27,12 +28,13 @@ import Testing
       for life in 0..<4 {
         disk.failPower(after: Int.random(in: 1...(life == 0 ? 120 : 60), using: &generator))
         do throws(LogError) {
-          let log = try TestLog.open(disk, environment: SeededEnvironment(seed: seed * 31 + UInt64(life))) {
-            $0.syncPolicy = policy
-          }
+          let index = TextIndex()
+          let environment = SeededEnvironment(seed: seed * 31 + UInt64(life))
+          let log = try TestLog.open(disk, index: index, environment: environment) { $0.syncPolicy = policy }
           if log.recovery.outcome == .torn { torn += 1 }
-          try check(log, &known, "seed \(seed), life \(life)")
-          try use(log, disk, &known, "\(seed)-\(life)", &generator)
+          restored += index.segmentsRestored
+          try check(log, index, &known, "seed \(seed), life \(life)")
+          try use(log, index, environment, disk, &known, "\(seed)-\(life)", &generator)
         } catch {
           // The power went, or the disk was full for a reset or a close; nothing else may have happened.
           try #require(
@@ -43,14 +45,18 @@ import Testing
       }
     }
     #expect(torn > 50, "the cuts leave tears to recover from")
+    #expect(restored > 200, "and sidecars to open from")
   }
 
-  private func check(_ log: SegmentedLog, _ known: inout Knowledge, _ place: String) throws(LogError) {
+  private func check(
+    _ log: SegmentedLog, _ index: TextIndex, _ known: inout Knowledge, _ place: String
+  ) throws(LogError) {
     var found: [Offset: String] = [:]
     try log.forEachRecord(from: 1) { offset, record in
       found[offset] = TestLog.text(record)
       return true
     }
+    #expect(index.texts == found, "\(place): sidecars hide and invent nothing")
     #expect(known.starts.contains(log.firstOffset), "\(place)")
     for (offset, record) in known.durable where offset >= log.firstOffset {
       #expect(found[offset] == record, "\(place): durable offset \(offset)")
@@ -65,7 +71,8 @@ import Testing
   }
 
   private func use(
-    _ log: SegmentedLog, _ disk: PowerCutFileSystem, _ known: inout Knowledge, _ name: String,
+    _ log: SegmentedLog, _ index: TextIndex, _ environment: SeededEnvironment, _ disk: PowerCutFileSystem,
+    _ known: inout Knowledge, _ name: String,
     _ generator: inout SeededGenerator
   ) throws(LogError) {
     defer { disk.setRoom() }
@@ -76,8 +83,10 @@ import Testing
         try log.reset()
         known.durable = [:]
       case 1: try log.sync()
-      case 2: return try log.close()
-      case 3:
+      case 2, 3:
+        return try log.close()
+      case 4...6: environment.advance(by: .zero)
+      case 7:
         let spans = try log.segmentSpans()
         for span in spans { known.starts.formUnion([span.offsets.lowerBound, span.offsets.upperBound]) }
         try log.trim(before: spans[Int.random(in: 0..<spans.count, using: &generator)].offsets.upperBound)
@@ -91,7 +100,7 @@ import Testing
         if Int.random(in: 0..<30, using: &generator) == 0 {
           disk.setRoom(Int.random(in: 0...3000, using: &generator))
         }
-        try append(records, log, disk, &known)
+        try append(records, log, index, disk, &known)
       }
       for (offset, records) in known.written where offset <= log.durableOffset && offset >= log.firstOffset {
         #expect(records.count == 1)
@@ -101,7 +110,8 @@ import Testing
   }
 
   private func append(
-    _ records: [String], _ log: SegmentedLog, _ disk: PowerCutFileSystem, _ known: inout Knowledge
+    _ records: [String], _ log: SegmentedLog, _ index: TextIndex, _ disk: PowerCutFileSystem,
+    _ known: inout Knowledge
   ) throws(LogError) {
     let before = known.written
     let first = log.latestOffset.next
@@ -109,7 +119,7 @@ import Testing
       known.written[first.advanced(by: UInt64(place)), default: []].insert(record)
     }
     do throws(LogError) {
-      try TestLog.append(log, records)
+      try TestLog.append(log, index, records)
       for (place, record) in records.enumerated() {
         known.written[first.advanced(by: UInt64(place))] = [record]
       }

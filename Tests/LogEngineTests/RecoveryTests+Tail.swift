@@ -272,6 +272,52 @@ extension RecoveryTests {
     #expect([kept, synced, linked, listed, cleared] == [kept, synced, linked, listed, cleared].sorted())
   }
 
+  @Test func `a recovery that is stopped again and again keeps the torn bytes once`() throws {
+    var image = try Self.killed(durable: 2, buffered: 3, size: 600)
+    image.overwrite(Self.first, at: Self.frame(3, size: 600) + 40, with: [UInt8](repeating: 0, count: 560))
+    let torn = try #require(image.files[Self.first])[Self.frame(3, size: 600)...]
+    _ = try ProtocolStopTests.stopEverywhere(from: image) { disk in
+      _ = try TestLog.open(disk, environment: SeededEnvironment(seed: 2))
+    } _: { disk, _, stop in
+      for attempt in 0..<3 as Range<UInt64> {
+        let left = Locked(Int(attempt) * 3)
+        let stopping = ObservedFileSystem(disk) { call in
+          guard call.isMutation, call.name != "LOCK" else { return nil }
+          return left.withLock { left in
+            left -= 1
+            return left < 0 ? .io : nil
+          }
+        }
+        _ = try? TestLog.open(stopping, environment: SeededEnvironment(seed: attempt))
+      }
+      _ = try TestLog.open(disk, environment: SeededEnvironment(seed: 9))
+      let kept = try DiskImage(of: disk).files.filter { $0.key.hasSuffix(".torn") }
+      #expect(kept.count == 1, "stop \(stop)")
+      #expect(kept.first.map { torn.starts(with: $0.value) } == true, "stop \(stop)")
+    }
+  }
+
+  @Test func `torn bytes that another process kept have a durable name before they are cleared`() throws {
+    var image = try Self.killed(durable: 2, buffered: 3, size: 600)
+    image.overwrite(Self.first, at: Self.frame(3, size: 600) + 40, with: [UInt8](repeating: 0, count: 560))
+    let disk = try image.disk()
+    // Stopped behind the link.
+    let linked = Locked(false)
+    let stopping = ObservedFileSystem(disk) { call in
+      if linked.withLock({ $0 }) { return .io }
+      if call.operation == .link { linked.withLock { $0 = true } }
+      return nil
+    }
+    #expect(throws: LogError.self) { try TestLog.open(stopping, environment: SeededEnvironment(seed: 2)) }
+    let recorder = CallRecorder()
+    _ = try TestLog.open(
+      ObservedFileSystem(disk, recorder.observer), environment: SeededEnvironment(seed: 2))
+    let calls = recorder.mutations
+    let named = try #require(calls.firstIndex { $0.hasPrefix("syncDirectory") })
+    let cleared = try #require(calls.firstIndex { $0.hasPrefix("write 00000001.seg") })
+    #expect(named < cleared)
+  }
+
   @Test(arguments: [true, false]) func `bytes behind a seal are refused and kept`(isLast: Bool) throws {
     var image = try Self.twoSegments()
     if isLast { image.files[Self.second] = nil }

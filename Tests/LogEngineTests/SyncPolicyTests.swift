@@ -182,7 +182,8 @@ import Testing
     try TestLog.append(log, ["one"])
     recorder.clear()
     environment.advance(by: .seconds(10))
-    #expect(recorder.mutations.isEmpty)
+    // The next segment may be prepared.
+    #expect(!recorder.mutations.contains { $0.hasPrefix("write") || $0.hasPrefix("sync") })
     #expect(log.durableOffset == 0)
   }
 }

@@ -182,21 +182,23 @@ import Testing
     let place = try Scratch()
     let ledger = try place.ledger([Line.event("a"), Line.event("b", run: "other")])
     let json = try Tool.run("stat", ledger, "--json")
-    let names = json.output.split(separator: "\"").enumerated().filter { $0.element.hasPrefix(":") }
-      .map { json.output.split(separator: "\"")[$0.offset - 1] }.filter { !$0.hasPrefix(":") }
-    #expect(
-      names == [
-        "ledger", "epoch", "first_offset", "latest_offset", "durable_offset", "events", "runs", "segments",
-        "bytes",
-      ]
-    )
+    let names = [
+      "ledger", "epoch", "first_offset", "latest_offset", "durable_offset", "events", "runs", "segments",
+      "bytes",
+    ]
+    let members = try #require(
+      JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: Any])
+    #expect(members.keys.sorted() == (names + ["metrics"]).sorted())
+    let metrics = try #require(members["metrics"] as? [String: Any])
+    #expect(metrics["records_read"] as? Int == 0, "a sidecar had them")
+    #expect((metrics["syncs"] as? [String: Any])?["count"] as? Int == 0, "a reader syncs nothing")
     #expect(
       json.output.contains(
         #""first_offset":1,"latest_offset":2,"durable_offset":2,"events":2,"runs":2,"segments":1,"#
       )
     )
     let text = try Tool.run("stat", ledger)
-    #expect(text.lines.map { $0.prefix { $0 != ":" } } == names)
+    #expect(text.lines.map { String($0.prefix { $0 != ":" }) } == names)
     #expect(text.lines.contains("events: 2"))
   }
 

@@ -1,0 +1,93 @@
+internal import PlatformIO
+internal import Synchronization
+
+/// Sidecars are written behind the appends, by the housekeeper, and what is left of them on closing. They only save work: what
+/// fails here is made up for by the next opening, and changes no outcome.
+extension SegmentedLog {
+  /// Writes sidecars later.
+  func write(_ drafts: [SidecarDraft]) {
+    guard !drafts.isEmpty else { return }
+    sidecarDrafts.withLock { $0 += drafts }
+    environment.perform(after: 0, on: housekeeper) { [weak self] in self?.writeSidecars() }
+  }
+
+  /// A sidecar for the segment that was sealed last.
+  func queueSidecar(ofSealed header: SegmentHeader, _ end: FilePosition, _ tally: SegmentTally) {
+    guard let index, tally.recordCount > 0 else { return }
+    let positions = published.withLock { $0.segments[$0.segments.count - 1].positions }
+    write([SidecarDraft(header, end, tally, positions: positions, index: index.endSegment())])
+  }
+
+  /// A sidecar for the active segment, which ends in a sync frame.
+  func queueSidecar(of active: ActiveSegment, _ header: SegmentHeader) {
+    guard let index, active.quietEnd == active.end, active.sidecarEnd != active.end else { return }
+    let positions = published.withLock { $0.segments[$0.segments.count - 1].positions }
+    guard let last = positions.position(at: positions.count - 1) else { return }
+    var frame = ByteBuffer(capacity: FrameHeader.byteCount)
+    do throws(FileSystemError) {
+      try frame.fill(FrameHeader.byteCount) { (space) throws(FileSystemError) in
+        try active.file.read(into: &space, at: last.rawValue)
+      }
+    } catch { return }
+    let bytes = index.encodeSegment()
+    let draft = SidecarDraft(
+      header: SidecarHeader(
+        header, end: active.end, isSealed: false, tally: active.tally, lastFrame: XXH3.hash64(frame.bytes),
+        indexByteCount: bytes.count),
+      positions: positions, index: bytes)
+    sidecarDrafts.withLock { $0.append(draft) }
+  }
+
+  /// Writes what is to be written, on this thread.
+  func writeSidecars() {
+    sidecarWriting.withLock { _ in
+      while let draft = sidecarDrafts.withLock({ $0.isEmpty ? nil : $0.removeFirst() }) {
+        guard isLive(draft.header.number) else { continue }
+        do throws(FileSystemError) {
+          let sidecar = try draft.write(in: directory)
+          if draft.header.isSealed { takeOver(sidecar) }
+          counted.withLock { $0.sidecarsWritten += 1 }
+        } catch {
+          counted.withLock { $0.sidecarsFailed += 1 }
+          continue
+        }
+        // Dropped while its sidecar was written.
+        if !isLive(draft.header.number) { directory.removeSidecar(of: draft.header.number) }
+      }
+    }
+  }
+
+  private func isLive(_ number: SegmentNumber) -> Bool {
+    published.withLock { $0.segments.contains { $0.number == number } }
+  }
+
+  /// From here on the file holds what memory held.
+  private func takeOver(_ sidecar: Sidecar) {
+    published.withLock { published in
+      guard let place = published.segments.firstIndex(where: { $0.number == sidecar.header.number }) else {
+        return
+      }
+      published.segments[place].positions = sidecar.positions
+    }
+    index?.moveSegment(at: sidecar.header.firstOffset, to: sidecar.index)
+  }
+}
+
+extension SidecarDraft {
+  /// For a sealed segment.
+  init(
+    _ header: SegmentHeader, _ end: FilePosition, _ tally: SegmentTally, positions: PositionTable,
+    index: StoredBytes
+  ) {
+    self.init(
+      header: SidecarHeader(
+        header, end: end, isSealed: true, tally: tally, lastFrame: 0, indexByteCount: index.count),
+      positions: positions, index: index)
+  }
+
+  /// For a segment that had to be read.
+  init?(_ segment: LogScan.Segment) {
+    guard let index = segment.index, segment.isSealed, segment.tally.recordCount > 0 else { return nil }
+    self.init(segment.header, segment.end, segment.tally, positions: segment.positions, index: index)
+  }
+}

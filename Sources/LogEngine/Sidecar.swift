@@ -1,0 +1,243 @@
+internal import PlatformIO
+
+/// What a sidecar says of its segment, beside positions and index: which segment, and how far. FORMAT.md, "Sidecar".
+struct SidecarHeader: Sendable, Hashable {
+  static let byteCount = 256
+  static let version: UInt32 = 1
+  private static let magic: UInt64 = 0x0A0D_5844_494C_5289
+
+  var log: UniqueID
+  var application: ApplicationTag
+  var number: SegmentNumber
+  var nonce: UInt64
+  var firstOffset: Offset
+  /// The frames that the sidecar covers end here: the end of the seal, or of a sync frame.
+  var end: FilePosition
+  var isSealed: Bool
+  /// Of the frames it covers, but for a seal.
+  var tally: SegmentTally
+  /// XXH3 of the last record's frame header, which tells two histories of one segment apart.
+  var lastFrame: UInt64
+  var indexByteCount: UInt64
+  /// Of everything behind the header.
+  var contentDigest: UInt64 = 0
+
+  var positionByteCount: UInt64 { UInt64(tally.recordCount) * UInt64(PositionTable.entryByteCount) }
+  /// The index starts at a multiple of eight.
+  var indexStart: UInt64 { UInt64(Self.byteCount) + (positionByteCount + 7) & ~7 }
+  var fileByteCount: UInt64 { indexStart + indexByteCount }
+
+  func encode() -> ByteBuffer {
+    var buffer = ByteBuffer(capacity: Self.byteCount)
+    buffer.append(Self.magic)
+    buffer.append(Self.version)
+    buffer.append(UInt32(Self.byteCount))
+    buffer.append(log)
+    buffer.append(application.id)
+    buffer.append(application.options)
+    buffer.append(number.rawValue)
+    buffer.append(nonce)
+    buffer.append(firstOffset.rawValue)
+    buffer.append(end.rawValue)
+    buffer.append(UInt64(isSealed ? 1 : 0))
+    buffer.append(UInt64(tally.recordCount))
+    buffer.append(tally.frameCount)
+    buffer.append(tally.bodyBytes)
+    buffer.append(tally.digest)
+    buffer.append(lastFrame)
+    buffer.append(indexByteCount)
+    buffer.append(contentDigest)
+    buffer.appendZeros(Self.byteCount - 8 - buffer.count)
+    buffer.append(XXH3.hash64(buffer.bytes))
+    return buffer
+  }
+
+  /// nil for anything that this version did not write whole.
+  init?(_ bytes: RawSpan) {
+    guard bytes.byteCount == Self.byteCount, bytes.loadUInt64(at: 0) == Self.magic,
+      bytes.loadUInt32(at: 8) == Self.version, bytes.loadUInt32(at: 12) == UInt32(Self.byteCount),
+      XXH3.hash64(bytes.extracting(0..<Self.byteCount - 8)) == bytes.loadUInt64(at: Self.byteCount - 8),
+      let records = UInt32(exactly: bytes.loadUInt64(at: 88)), bytes.loadUInt64(at: 80) <= 1
+    else { return nil }
+    log = bytes.loadUniqueID(at: 16)
+    application = ApplicationTag(id: bytes.loadUInt64(at: 32), options: bytes.loadUInt64(at: 40))
+    number = SegmentNumber(bytes.loadUInt64(at: 48))
+    nonce = bytes.loadUInt64(at: 56)
+    firstOffset = Offset(bytes.loadUInt64(at: 64))
+    end = FilePosition(bytes.loadUInt64(at: 72))
+    isSealed = bytes.loadUInt64(at: 80) == 1
+    tally = SegmentTally(headerChecksum: bytes.loadUInt64(at: 112))
+    tally.recordCount = records
+    tally.frameCount = bytes.loadUInt64(at: 96)
+    tally.bodyBytes = bytes.loadUInt64(at: 104)
+    lastFrame = bytes.loadUInt64(at: 120)
+    indexByteCount = bytes.loadUInt64(at: 128)
+    contentDigest = bytes.loadUInt64(at: 136)
+    // Sums must not overflow, and no file is longer.
+    guard indexByteCount <= LogLimits.segmentFileByteCount,
+      end <= FilePosition(LogLimits.segmentFileByteCount),
+      end >= SegmentHeader.dataStart
+    else { return nil }
+  }
+
+  init(
+    _ header: SegmentHeader, end: FilePosition, isSealed: Bool, tally: SegmentTally, lastFrame: UInt64,
+    indexByteCount: Int
+  ) {
+    log = header.log
+    application = header.application
+    number = header.number
+    nonce = header.nonce
+    firstOffset = header.firstOffset
+    self.end = end
+    self.isSealed = isSealed
+    self.tally = tally
+    self.lastFrame = lastFrame
+    self.indexByteCount = UInt64(indexByteCount)
+  }
+
+  func belongs(to segment: SegmentHeader) -> Bool {
+    log == segment.log && application == segment.application && number == segment.number
+      && nonce == segment.nonce && firstOffset == segment.firstOffset
+  }
+}
+
+/// A sidecar that was read and found whole.
+struct Sidecar: Sendable {
+  let header: SidecarHeader
+  let positions: PositionTable
+  let index: StoredBytes
+
+  /// Contents are hashed in blocks of this size, each with the hash of the one before as its seed.
+  fileprivate static let blockByteCount = 1 << 20
+
+  /// The sidecar of a segment; nil if there is none, or none that is whole and this segment's. What cannot be read is as good
+  /// as missing: a sidecar only saves work.
+  /// `buffer` is memory to work in.
+  static func read(
+    for segment: SegmentHeader, in directory: LogDirectory, _ buffer: inout ByteBuffer
+  ) -> Sidecar? {
+    do throws(FileSystemError) {
+      let file = try directory.fileSystem.open(
+        directory.path(of: LogDirectory.sidecarName(of: segment.number)), .readOnly)
+      return try read(file, segment, &buffer)
+    } catch {
+      return nil
+    }
+  }
+
+  private static func read(
+    _ file: any LogFile, _ segment: SegmentHeader, _ buffer: inout ByteBuffer
+  ) throws(FileSystemError) -> Sidecar? {
+    buffer.truncate(to: 0)
+    try buffer.fill(SidecarHeader.byteCount) { (space) throws(FileSystemError) in
+      try file.read(into: &space, at: 0)
+    }
+    guard let header = SidecarHeader(buffer.bytes), header.belongs(to: segment),
+      try file.status().length == header.fileByteCount
+    else { return nil }
+    // Read, not mapped: a bad sector is an error here, and would be a signal there.
+    var digest: UInt64 = 0
+    var place = UInt64(SidecarHeader.byteCount)
+    while place < header.fileByteCount {
+      let count = Int(min(UInt64(blockByteCount), header.fileByteCount - place))
+      buffer.truncate(to: 0)
+      try buffer.fill(count) { (space) throws(FileSystemError) in try file.read(into: &space, at: place) }
+      guard buffer.count == count else { return nil }
+      digest = XXH3.hash64(buffer.bytes, seed: digest)
+      place += UInt64(count)
+    }
+    guard digest == header.contentDigest else { return nil }
+    return try map(file, header)
+  }
+
+  fileprivate static func map(_ file: any LogFile, _ header: SidecarHeader) throws(FileSystemError) -> Sidecar
+  {
+    let region = try Self.region(file, header.fileByteCount)
+    let positionsEnd = SidecarHeader.byteCount + Int(header.positionByteCount)
+    return Sidecar(
+      header: header,
+      positions: PositionTable(stored: StoredBytes(region, SidecarHeader.byteCount..<positionsEnd)),
+      index: StoredBytes(region, Int(header.indexStart)..<Int(header.fileByteCount)))
+  }
+}
+
+extension Sidecar {
+  private static func region(_ file: any LogFile, _ length: UInt64) throws(FileSystemError) -> MemoryRegion {
+    do throws(FileSystemError) {
+      return try file.map(length)
+    } catch {
+      // A process has a limit of mappings. Memory serves as well, and costs memory.
+      guard error.code == .outOfMemory || error.code == .notSupported else { throw error }
+      let region = MemoryRegion.zeroed(Int(length))
+      try file.forEachChunk(from: FilePosition(0), to: FilePosition(length)) { bytes, place in
+        region.write(bytes, at: Int(place.rawValue))
+      }
+      return region
+    }
+  }
+}
+
+/// A sidecar that is to be written.
+struct SidecarDraft: Sendable {
+  var header: SidecarHeader
+  var positions: PositionTable
+  var index: StoredBytes
+
+  /// Writes it under a temporary name, syncs it, and gives it its name, in the place of an older one. Returns what readers
+  /// share from here on.
+  func write(in directory: LogDirectory) throws(FileSystemError) -> Sidecar {
+    let target = directory.path(of: LogDirectory.sidecarName(of: header.number))
+    let temporary = target + LogDirectory.temporarySuffix
+    try directory.removeIfPresent(temporary)
+    let file = try directory.fileSystem.open(temporary, .createNew)
+    var blocks = Blocks(file: file)
+    try positions.encode { (bytes) throws(FileSystemError) in try blocks.put(bytes) }
+    try blocks.padTo(header.indexStart)
+    try blocks.put(index.bytes)
+    var header = header
+    header.contentDigest = try blocks.finish()
+    try file.write(header.encode().bytes, at: 0)
+    try file.sync()
+    try directory.fileSystem.rename(temporary, to: target)
+    return try Sidecar.map(file, header)
+  }
+
+  /// Gathers bytes into blocks, hashes those and writes them.
+  private struct Blocks: ~Copyable {
+    let file: any LogFile
+    private var buffer = ByteBuffer()
+    private var digest: UInt64 = 0
+    private var place = UInt64(SidecarHeader.byteCount)
+
+    init(file: any LogFile) { self.file = file }
+
+    mutating func put(_ bytes: RawSpan) throws(FileSystemError) {
+      var start = 0
+      while start < bytes.byteCount {
+        let count = min(bytes.byteCount - start, Sidecar.blockByteCount - buffer.count)
+        buffer.append(bytes.extracting(start..<start + count))
+        start += count
+        if buffer.count == Sidecar.blockByteCount { try flush() }
+      }
+    }
+
+    mutating func padTo(_ position: UInt64) throws(FileSystemError) {
+      let missing = Int(position - place) - buffer.count
+      try put([UInt8](repeating: 0, count: missing).span.rawBytes)
+    }
+
+    mutating func finish() throws(FileSystemError) -> UInt64 {
+      try flush()
+      return digest
+    }
+
+    private mutating func flush() throws(FileSystemError) {
+      guard buffer.count > 0 else { return }
+      digest = XXH3.hash64(buffer.bytes, seed: digest)
+      try file.write(buffer.bytes, at: place)
+      place += UInt64(buffer.count)
+      buffer.truncate(to: 0)
+    }
+  }
+}

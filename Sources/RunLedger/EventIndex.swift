@@ -1,0 +1,47 @@
+internal import LogEngine
+internal import Synchronization
+
+/// The ledger's index as the log sees it.
+final class EventIndex: RecordIndex, Sendable {
+  private let index: Mutex<LedgerIndex>
+  private let firstUnreadable = Mutex<Offset?>(nil)
+  /// Refuse to open a ledger with a record that is no event: an id that cannot be read could be stored a second time.
+  private let refusesUnreadable: Bool
+
+  init(seed: UInt64, refusesUnreadable: Bool) {
+    index = Mutex(LedgerIndex(seed: seed))
+    self.refusesUnreadable = refusesUnreadable
+  }
+
+  /// Held for moments, by readers too.
+  func withLock<R: ~Copyable, E: Error>(
+    _ body: (inout sending LedgerIndex) throws(E) -> sending R
+  ) throws(E) -> sending R {
+    try index.withLock(body)
+  }
+
+  /// The record that opening was refused for.
+  var unreadable: Offset? { firstUnreadable.withLock { $0 } }
+
+  func add(_ offset: Offset, _ record: RawSpan) throws(LogError) {
+    if let view = EventView(record, at: offset, kindRule: .anyText) {
+      withLock { $0.add(view) }
+    } else if refusesUnreadable {
+      firstUnreadable.withLock { $0 = offset }
+      throw LogError(.damaged, path: "", offsets: offset..<Offset(offset.rawValue + 1), "no event")
+    }
+  }
+
+  func beginSegment(at first: Offset) { withLock { $0.beginSegment(at: first) } }
+
+  func restoreSegment(_ bytes: StoredBytes, count: Int, isSealed: Bool) -> Bool {
+    withLock { $0.restoreSegment(bytes, count: count, isSealed: isSealed) }
+  }
+
+  func encodeSegment() -> StoredBytes { withLock { $0.encodeSegment() } }
+  func endSegment() -> StoredBytes { withLock { $0.endSegment() } }
+  func moveSegment(at first: Offset, to bytes: StoredBytes) {
+    withLock { $0.moveSegment(at: first, to: bytes) }
+  }
+  func removeAll(below offset: Offset) { withLock { $0.removeAll(below: offset) } }
+}

@@ -1,0 +1,159 @@
+internal import LogEngine
+
+/// The index of one segment as it is kept in a sidecar: ids sorted by hash, and the values of each field with the offsets that
+/// have them. FORMAT.md, "Index of events".
+///
+/// The bytes may be anybody's: whatever they are, reading stays inside them.
+struct SealedPart: Sendable {
+  static let version: UInt32 = 1
+  static let headerByteCount = 64
+  static let idByteCount = 8
+  static let termByteCount = 32
+
+  let first: Offset
+  /// How many records the segment has.
+  let count: Int
+  let seed: UInt64
+  let idCount: Int
+  let termCount: Int
+  private(set) var bytes: StoredBytes
+  private let namesStart: Int
+  private let postingsStart: Int
+
+  var end: Offset { first.advanced(by: UInt64(count)) }
+
+  struct Term {
+    var field: PostingField
+    var hash: UInt32
+    var name: Range<Int>
+    var postings: Range<Int>
+    var count: Int
+    var firstIndex: UInt32
+    var lastIndex: UInt32
+  }
+
+  /// nil if the bytes are no index of a segment with so many records.
+  init?(_ stored: StoredBytes, first: Offset, count: Int) {
+    let bytes = stored.bytes
+    guard bytes.byteCount >= Self.headerByteCount, bytes.loadUInt32(at: 0) == Self.version,
+      bytes.loadUInt64(at: 16) == UInt64(count), let idCount = Int(exactly: bytes.loadUInt64(at: 24)),
+      let termCount = Int(exactly: bytes.loadUInt64(at: 32)),
+      let names = Int(exactly: bytes.loadUInt64(at: 40)),
+      let postings = Int(exactly: bytes.loadUInt64(at: 48)), idCount <= count,
+      // No part is longer than the whole, so that the sum cannot overflow.
+      termCount <= bytes.byteCount, names <= bytes.byteCount, postings <= bytes.byteCount
+    else { return nil }
+    self.first = first
+    self.count = count
+    self.idCount = idCount
+    self.termCount = termCount
+    self.bytes = stored
+    seed = bytes.loadUInt64(at: 8)
+    let termsStart = Self.headerByteCount + idCount * Self.idByteCount
+    namesStart = termsStart + termCount * Self.termByteCount
+    postingsStart = namesStart + names
+    guard postingsStart + postings == bytes.byteCount else { return nil }
+    for number in 0..<termCount {
+      let place = termsStart + number * Self.termByteCount
+      let nameEnd = UInt64(bytes.loadUInt32(at: place + 8)) + UInt64(bytes.loadUInt16(at: place + 2))
+      let postingsEnd = UInt64(bytes.loadUInt32(at: place + 12)) + UInt64(bytes.loadUInt32(at: place + 16))
+      guard PostingField(rawValue: bytes.loadUInt8(at: place)) != nil, nameEnd <= UInt64(names),
+        postingsEnd <= UInt64(postings), bytes.loadUInt32(at: place + 20) >= 1,
+        bytes.loadUInt32(at: place + 24) <= bytes.loadUInt32(at: place + 28),
+        UInt64(bytes.loadUInt32(at: place + 28)) < UInt64(count)
+      else { return nil }
+    }
+  }
+
+  /// The same bytes elsewhere.
+  mutating func move(to bytes: StoredBytes) {
+    precondition(bytes.count == self.bytes.count, "only the place changes")
+    self.bytes = bytes
+  }
+
+  /// The first 32 bits of an id's hash, and where its event is; in the order of the hashes.
+  func id(_ number: Int) -> (hash: UInt32, offset: Offset) {
+    let word = bytes.bytes.loadUInt64(at: Self.headerByteCount + number * Self.idByteCount)
+    // An index that no record has cannot be found, and is not to be believed either.
+    let index = min(word & UInt64(UInt32.max), UInt64(count - 1))
+    return (UInt32(word >> 32), first.advanced(by: index))
+  }
+
+  /// The number of the first id whose hash is not below `hash`.
+  func firstID(notBelow hash: UInt32) -> Int {
+    var low = 0
+    var high = idCount
+    while low < high {
+      let middle = (low + high) / 2
+      if id(middle).hash < hash { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
+
+  func term(_ number: Int) -> Term {
+    let bytes = bytes.bytes
+    let place = Self.headerByteCount + idCount * Self.idByteCount + number * Self.termByteCount
+    let name = namesStart + Int(bytes.loadUInt32(at: place + 8))
+    let postings = postingsStart + Int(bytes.loadUInt32(at: place + 12))
+    guard let field = PostingField(rawValue: bytes.loadUInt8(at: place)) else {
+      preconditionFailure("fields were checked")
+    }
+    return Term(
+      field: field, hash: bytes.loadUInt32(at: place + 4),
+      name: name..<name + Int(bytes.loadUInt16(at: place + 2)),
+      postings: postings..<postings + Int(bytes.loadUInt32(at: place + 16)),
+      count: Int(bytes.loadUInt32(at: place + 20)), firstIndex: bytes.loadUInt32(at: place + 24),
+      lastIndex: bytes.loadUInt32(at: place + 28))
+  }
+
+  @_lifetime(borrow self)
+  func name(_ term: Term) -> RawSpan { bytes.bytes.extracting(term.name) }
+
+  @_lifetime(borrow self)
+  func postings(_ term: Term) -> RawSpan { bytes.bytes.extracting(term.postings) }
+
+  /// Adds the offsets of a term behind `after` to `found`, until there are `limit`. False once they are.
+  func collect(
+    _ term: Term, after: Offset, limit: Int, _ place: inout PostingPlace, _ found: inout [Offset]
+  ) -> Bool {
+    if place.part != first || place.last > after || place.read == 0 {
+      place.part = first
+      place.byte = 0
+      place.read = 1
+      place.last = first.advanced(by: UInt64(term.firstIndex))
+      if place.last > after { found.append(place.last) }
+    }
+    let postings = postings(term)
+    while found.count < limit {
+      guard place.read < term.count,
+        let delta = Varint.read(postings, &place.byte), delta <= UInt64(UInt32.max)
+      else { return true }
+      place.read += 1
+      place.last = place.last.advanced(by: delta)
+      // Beyond the last is no index of this term.
+      guard place.last.rawValue - first.rawValue <= UInt64(term.lastIndex) else {
+        place.read = term.count
+        return true
+      }
+      if place.last > after { found.append(place.last) }
+    }
+    return false
+  }
+}
+
+/// Unsigned numbers in seven bits a byte, the lowest first.
+enum Varint {
+  /// nil if none ends within the bytes.
+  static func read(_ bytes: RawSpan, _ place: inout Int) -> UInt64? {
+    var value: UInt64 = 0
+    var shift: UInt64 = 0
+    while place < bytes.byteCount, shift < 63 {
+      let byte = bytes.loadUInt8(at: place)
+      place += 1
+      value |= UInt64(byte & 0x7F) << shift
+      if byte & 0x80 == 0 { return value }
+      shift += 7
+    }
+    return nil
+  }
+}
