@@ -7,6 +7,7 @@ let package = Package(
   platforms: [.macOS(.v26)],
   products: [
     .executable(name: "million", targets: ["million"]),
+    .executable(name: "durability", targets: ["durability"]),
     .executable(name: "events", targets: ["events"]),
   ],
   dependencies: [
@@ -19,10 +20,22 @@ let package = Package(
       name: "events",
       dependencies: ["AgentEvents", .product(name: "RunLedger", package: "RunLedger")]
     ),
-    .executableTarget(
-      name: "million",
+    .target(
+      name: "Harness",
       dependencies: [
         "AgentEvents", "CSQLite",
+        .product(name: "RunLedger", package: "RunLedger"),
+        .product(name: "LogEngine", package: "RunLedger"),
+      ]
+    ),
+    .executableTarget(
+      name: "million",
+      dependencies: ["AgentEvents", "Harness", .product(name: "RunLedger", package: "RunLedger")]
+    ),
+    .executableTarget(
+      name: "durability",
+      dependencies: [
+        "AgentEvents", "Harness",
         .product(name: "RunLedger", package: "RunLedger"),
         .product(name: "LogEngine", package: "RunLedger"),
       ]

@@ -5,11 +5,9 @@
 /// a group is what arrived while the group before it was being synced.
 struct CommitQueue<Entry> {
   private var waiting: [Entry] = []
-  /// Entries before it were taken.
-  private var head = 0
   private(set) var isLed = false
 
-  var count: Int { waiting.count - head }
+  var count: Int { waiting.count }
 
   /// Queues an entry. True: nobody leads, so its owner has to.
   mutating func add(_ entry: Entry) -> Bool {
@@ -21,29 +19,21 @@ struct CommitQueue<Entry> {
   /// What the leader commits next: the entries that waited longest, as many as the limit allows and at least one.
   mutating func takeGroup(byteLimit: Int, byteCount: (Entry) -> Int) -> [Entry] {
     precondition(isLed && count > 0, "a leader's own entry waits")
-    var end = head
+    var end = 0
     var bytes = 0
-    while end < waiting.count, end == head || bytes + byteCount(waiting[end]) <= byteLimit {
+    while end < waiting.count, end == 0 || bytes + byteCount(waiting[end]) <= byteLimit {
       bytes += byteCount(waiting[end])
       end += 1
     }
-    defer {
-      head = end
-      if head == waiting.count {
-        waiting.removeAll(keepingCapacity: true)
-        head = 0
-      } else if head > 1024 {
-        waiting.removeFirst(head)
-        head = 0
-      }
-    }
-    return Array(waiting[head..<end])
+    // The queue lets go of them: an entry keeps its whole batch in memory.
+    defer { waiting.removeFirst(end) }
+    return Array(waiting[..<end])
   }
 
   /// Ends the leader's turn. The entry whose owner leads from here on; nil if nothing waits.
   mutating func handOver() -> Entry? {
     precondition(isLed, "only a leader hands over")
     isLed = count > 0
-    return isLed ? waiting[head] : nil
+    return waiting.first
   }
 }

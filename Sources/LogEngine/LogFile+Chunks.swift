@@ -40,4 +40,16 @@ extension LogFile {
       place += UInt64(count)
     }
   }
+
+  /// Overwrites with zeros what the file system calls data from `start` to `end`. Of what only reads as zeros, the disk may
+  /// still hold something else.
+  func clearData(from start: FilePosition, to end: FilePosition) throws(FileSystemError) {
+    // Not much beside a block of data, and not too often where all of it is.
+    let step: UInt64 = 64 << 10
+    var place = start.rawValue
+    while place < end.rawValue, let data = try nextData(from: place), data < end.rawValue {
+      place = min((data / step + 1) * step, end.rawValue)
+      try clear(from: FilePosition(data), to: FilePosition(place))
+    }
+  }
 }

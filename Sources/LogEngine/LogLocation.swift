@@ -11,6 +11,20 @@ package enum LogLocation {
     try onFile { () throws(FileSystemError) in try DiskFileSystem.shared.status(of: path) != nil }
   }
 
+  /// Makes a directory for a log that is not complete yet. False: something is at the path already.
+  package static func make(_ path: String) throws(LogError) -> Bool {
+    try onFile { () throws(FileSystemError) in try DiskFileSystem.shared.createDirectory(path) }
+  }
+
+  /// Removes a log that was not completed, as far as that goes: whoever asks for it has a failure to tell of already.
+  package static func discard(_ path: String) {
+    let disk = DiskFileSystem.shared
+    do throws(FileSystemError) {
+      for name in try disk.entries(of: path) { try disk.unlink(path + "/" + name) }
+      try disk.removeDirectory(path)
+    } catch {}
+  }
+
   /// Gives a complete, durable log its name, durably. The log must be closed, and nothing may be at the new path.
   package static func rename(_ path: String, to newPath: String) throws(LogError) {
     try onFile { () throws(FileSystemError) in

@@ -40,7 +40,8 @@ public enum SyncPolicy: Sendable, Hashable {
   /// Once it is on the disk: it survives a power cut.
   case always
   /// Once the operating system has it, and it is on the disk so much later, plus the time of one sync: a power cut takes at
-  /// most what was appended within that time. Appends do not wait for the syncs.
+  /// most what was appended within that time. Appends do not wait for the syncs. It is the handle that sees to them: what
+  /// one leaves unsynced that is dropped without `close`, or whose process ends, is the operating system's to write.
   case interval(Duration)
   /// Once the operating system has it: it survives the end of the process, and a power cut only after `sync` or `close`.
   case never

@@ -4,11 +4,12 @@ internal import Synchronization
 /// An append on its way: what it brings, and the word on what became of it. Its owner waits for the word, as a thread or as
 /// a task; a leader, perhaps another's thread, commits it.
 package final class PendingAppend: Sendable {
+  package typealias Outcome = Result<Range<Offset>, LogError>
+
   enum Word: Sendable {
-    /// Nobody else writes: the owner has to lead a group, with this append in it.
+    /// Nobody else writes: the owner, a thread, has to lead a group, with this append in it.
     case leads
-    case stored(Range<Offset>)
-    case failed(LogError)
+    case settled(Outcome)
   }
 
   @safe private enum Waiter {
@@ -26,17 +27,22 @@ package final class PendingAppend: Sendable {
   let batch: Mutex<RecordBatch>
   let byteCount: Int
   let isDurable: Bool
-  /// Called in the order of the offsets, once the records can be read and before the owner hears of it.
-  let onStored: @Sendable (Range<Offset>) -> Void
+  /// The owner is a task. It runs when the pool has a thread for it, so nothing may wait for it to lead.
+  let isOfTask: Bool
+  /// Called by the leader, in the order of the log: once the records can be read, or it is clear that they will not be,
+  /// and before anybody of the group hears a word.
+  let onSettled: @Sendable (Outcome) -> Void
   private let state = Mutex(State())
 
   init(
-    _ batch: consuming RecordBatch, isDurable: Bool, onStored: @escaping @Sendable (Range<Offset>) -> Void
+    _ batch: consuming RecordBatch, isDurable: Bool, isOfTask: Bool,
+    onSettled: @escaping @Sendable (Outcome) -> Void
   ) {
     byteCount = batch.byteCount
     self.batch = Mutex(batch)
     self.isDurable = isDurable
-    self.onStored = onStored
+    self.isOfTask = isOfTask
+    self.onSettled = onSettled
   }
 
   /// The batch's memory, emptied, to be used again.

@@ -167,11 +167,13 @@ struct SegmentScan: ~Copyable {
     try onFile { () throws(FileSystemError) in
       while place < fileLength, let data = try file.nextData(from: place), data < fileLength {
         buffer.truncate(to: 0)
-        let count = Int(min(zerosByteCount, fileLength - data))
+        // To a multiple of the chunk's size: the rest of a page that was read in part would count as data, and so on.
+        let end = min((data / zerosByteCount + 1) * zerosByteCount, fileLength)
+        let count = Int(end - data)
         try buffer.fill(count) { (space) throws(FileSystemError) in try file.read(into: &space, at: data) }
         if let last = buffer.bytes.lastNonzeroIndex { found = FilePosition(data + UInt64(last) + 1) }
         if buffer.count < count { break }
-        place = data + UInt64(count)
+        place = end
       }
     }
     return found

@@ -1,7 +1,7 @@
 internal import PlatformIO
 internal import Synchronization
 
-/// What the housekeeper does ahead of time, so that a roll has less to wait for.
+/// What the housekeeper does ahead of time, so that a roll has less to wait for. Without a thread for it a roll waits longer.
 extension SegmentedLog {
   /// So much is written unsynced before the system is asked to begin with it.
   private static let writebackByteCount: UInt64 = 8 << 20
@@ -14,7 +14,7 @@ extension SegmentedLog {
       active.writtenBack = active.end
       writer.state = .active(active)
       let (file, end) = (active.file, active.end)
-      environment.perform(after: 0, on: housekeeper) {
+      _ = environment.perform(after: 0, on: housekeeper) {
         file.startWriteback(from: start.rawValue, to: end.rawValue)
       }
     }
@@ -22,7 +22,7 @@ extension SegmentedLog {
     if active.end.rawValue > active.capacity / 2, writer.preparedFor != next {
       writer.preparedFor = next
       let byteCount = writer.header.segmentSize
-      environment.perform(after: 0, on: housekeeper) { [weak self] in
+      _ = environment.perform(after: 0, on: housekeeper) { [weak self] in
         self?.prepare(next, byteCount: byteCount)
       }
     }

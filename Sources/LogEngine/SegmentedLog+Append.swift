@@ -28,37 +28,34 @@ extension SegmentedLog {
     _ batch: consuming RecordBatch, durably: Bool? = nil
   ) async throws(LogError) -> Range<Offset> {
     try checkProcess()
-    return try await outcome(of: submit(batch, durably: durably)).get()
+    return try await outcome(of: submit(batch, durably: durably, byTask: true)).get()
   }
 
-  /// Takes a place in the order of appends. Whoever submits has to wait for the outcome, since it may be for him to write.
-  /// An empty batch takes effect when all before it have.
+  /// Takes a place in the order of appends. A thread that submits has to wait for the outcome, since it may be for it to
+  /// write; a task need not. An empty batch takes effect when all before it have.
   package func submit(
-    _ batch: consuming RecordBatch, durably: Bool? = nil,
-    onStored: @escaping @Sendable (Range<Offset>) -> Void = { _ in }
+    _ batch: consuming RecordBatch, durably: Bool? = nil, byTask isOfTask: Bool = false,
+    onSettled: @escaping @Sendable (PendingAppend.Outcome) -> Void = { _ in }
   ) -> PendingAppend {
-    let pending = PendingAppend(batch, isDurable: durably ?? (syncPolicy == .always), onStored: onStored)
-    if commits.withLock({ $0.add(pending) }) { pending.tell(.leads) }
+    let pending = PendingAppend(
+      batch, isDurable: durably ?? (syncPolicy == .always), isOfTask: isOfTask, onSettled: onSettled)
+    if commits.withLock({ $0.add(pending) }), !letLead(pending) { lead() }
     return pending
   }
 
-  package func outcome(of pending: PendingAppend) -> Result<Range<Offset>, LogError> {
+  package func outcome(of pending: PendingAppend) -> PendingAppend.Outcome {
     while true {
       switch pending.hear() {
       case .leads: lead()
-      case .stored(let offsets): return .success(offsets)
-      case .failed(let error): return .failure(error)
+      case .settled(let outcome): return outcome
       }
     }
   }
 
-  package func outcome(of pending: PendingAppend) async -> Result<Range<Offset>, LogError> {
-    while true {
-      switch await pending.hear() {
-      case .leads: worker.perform { [self] in lead() }
-      case .stored(let offsets): return .success(offsets)
-      case .failed(let error): return .failure(error)
-      }
+  package func outcome(of pending: PendingAppend) async -> PendingAppend.Outcome {
+    switch await pending.hear() {
+    case .leads: preconditionFailure("a task is not asked to lead")
+    case .settled(let outcome): return outcome
     }
   }
 
@@ -70,45 +67,93 @@ extension SegmentedLog {
   /// So much is gathered for one write; a larger batch is written by itself.
   private static let groupByteCount = 4 << 20
 
-  /// Commits what has queued up, hands the lead on, and tells everybody.
-  private func lead() {
-    let group = commits.withLock { $0.takeGroup(byteLimit: Self.groupByteCount) { $0.byteCount } }
-    let words = writer.withLock { commit(group, &$0) }
-    // First the next leader, so that the disk is not kept waiting.
-    commits.withLock { $0.handOver() }?.tell(.leads)
-    for (pending, word) in zip(group, words) { pending.tell(word) }
+  /// Sees to it that somebody leads, with this append first: its owner if that is a thread, or else the worker. A task may
+  /// never run again while the threads of its pool wait behind it. False: there is no thread, so the caller has to lead.
+  private func letLead(_ pending: PendingAppend) -> Bool {
+    if pending.isOfTask { return worker.perform { [self] in lead() } }
+    pending.tell(.leads)
+    return true
   }
 
-  private func commit(_ group: [PendingAppend], _ writer: inout Writer) -> [PendingAppend.Word] {
-    var words: [PendingAppend.Word] = []
-    words.reserveCapacity(group.count)
-    while words.count < group.count {
-      let rest = group[words.count...]
+  /// Commits what has queued up, hands the lead on, and tells everybody.
+  private func lead() {
+    var goesOn = true
+    while goesOn {
+      let group = commits.withLock { $0.takeGroup(byteLimit: Self.groupByteCount) { $0.byteCount } }
+      let outcomes = writer.withLock { commit(group, &$0) }
+      // First the next leader, so that the disk is not kept waiting.
+      let next = commits.withLock { $0.handOver() }
+      goesOn = next.map { !letLead($0) } ?? false
+      for (pending, outcome) in zip(group, outcomes) { pending.tell(.settled(outcome)) }
+    }
+  }
+
+  /// Appends that are committed together. Each is settled in its turn.
+  private struct Group {
+    let appends: [PendingAppend]
+    private(set) var outcomes: [PendingAppend.Outcome] = []
+    /// Those that are not settled yet.
+    var rest: ArraySlice<PendingAppend> { appends[outcomes.count...] }
+
+    init(_ appends: [PendingAppend]) {
+      self.appends = appends
+      outcomes.reserveCapacity(appends.count)
+    }
+
+    mutating func settleNext(_ outcome: PendingAppend.Outcome) {
+      appends[outcomes.count].onSettled(outcome)
+      outcomes.append(outcome)
+    }
+  }
+
+  private func commit(_ appends: [PendingAppend], _ writer: inout Writer) -> [PendingAppend.Outcome] {
+    let started = SystemEnvironment.monotonicNanoseconds()
+    var group = Group(appends)
+    while let first = group.rest.first {
       do throws(LogError) {
-        if rest[rest.startIndex].byteCount == 0, case .sealed = try usable(&writer) {
-          // Nothing to write, and what a sealed segment holds is durable.
+        // First of all: a handle that cannot write says so, whatever is asked of it.
+        _ = try usable(&writer)
+        if first.byteCount == 0 {
+          if first.isDurable { try sync(&writer) }
           let next = published.withLock { $0.next }
-          words.append(.stored(next..<next))
+          group.settleNext(.success(next..<next))
           continue
         }
-        let room = try roomUnderQuota(for: rest[rest.startIndex].byteCount)
-        let active = try activeSegment(&writer, holding: rest[rest.startIndex].byteCount)
+        let room = try roomUnderQuota(for: first.byteCount)
+        let active = try activeSegment(&writer, holding: first.byteCount)
         var byteCount = 0
-        let part = rest.prefix { pending in
+        let part = group.rest.prefix { pending in
           byteCount += pending.byteCount
           return active.hasRoom(for: byteCount) && byteCount <= room
         }
-        commit(part, active, &writer, &words)
+        commit(part, active, &writer, &group)
       } catch {
-        words.append(.failed(error))
+        group.settleNext(.failure(error))
       }
     }
-    return words
+    count(group, SystemEnvironment.monotonicNanoseconds() - started)
+    return group.outcomes
+  }
+
+  private func count(_ group: Group, _ nanoseconds: UInt64) {
+    counted.withLock { counted in
+      for (append, outcome) in zip(group.appends, group.outcomes) {
+        switch outcome {
+        case .success(let offsets):
+          if offsets.isEmpty { continue }
+          counted.appends += 1
+          counted.records += offsets.upperBound.rawValue - offsets.lowerBound.rawValue
+          counted.bytes += UInt64(append.byteCount)
+        case .failure: counted.failedAppends += 1
+        }
+      }
+      counted.commits.add(nanoseconds)
+    }
   }
 
   /// How many bytes may still be appended.
   private func roomUnderQuota(for byteCount: Int) throws(LogError) -> Int {
-    guard let byteQuota, byteCount > 0 else { return .max }
+    guard let byteQuota else { return .max }
     let used = published.withLock { $0.segments.reduce(0) { $0 + $1.byteCount } }
     // What a new segment and the ends of two would take is kept free, so that the quota is a promise.
     let overhead = SegmentHeader.dataStart.rawValue + 2 * ActiveSegment.reserve
@@ -124,8 +169,7 @@ extension SegmentedLog {
 
   /// Commits what fits into a segment: one write, one sync, and then it is there for all to see.
   private func commit(
-    _ part: ArraySlice<PendingAppend>, _ active: ActiveSegment, _ writer: inout Writer,
-    _ words: inout [PendingAppend.Word]
+    _ part: ArraySlice<PendingAppend>, _ active: ActiveSegment, _ writer: inout Writer, _ group: inout Group
   ) {
     do throws(LogError) {
       let first = published.withLock { $0.next }
@@ -136,12 +180,9 @@ extension SegmentedLog {
       publish(written, isDurable: isDurable, &writer)
       if !isDurable { scheduleSync(&writer) }
       workAhead(&writer)
-      for (pending, offsets) in zip(part, written.offsets) {
-        pending.onStored(offsets)
-        words.append(.stored(offsets))
-      }
+      for offsets in written.offsets { group.settleNext(.success(offsets)) }
     } catch {
-      words += repeatElement(.failed(error), count: part.count)
+      for _ in part { group.settleNext(.failure(error)) }
     }
   }
 
@@ -177,9 +218,7 @@ extension SegmentedLog {
     if part.count == 1, let only = part.first {
       outcome = try only.batch.withLock { (batch) throws(LogError) in
         try written.add(&batch, to: &grown)
-        return Self.result { () throws(FileSystemError) in
-          if batch.byteCount > 0 { try active.file.write(batch.bytes, at: start) }
-        }
+        return Self.result { () throws(FileSystemError) in try active.file.write(batch.bytes, at: start) }
       }
     } else {
       writer.gathered.removeAll(keepingAtMost: Self.groupByteCount)
@@ -190,7 +229,7 @@ extension SegmentedLog {
         }
       }
       outcome = Self.result { () throws(FileSystemError) in
-        if writer.gathered.count > 0 { try active.file.write(writer.gathered.bytes, at: start) }
+        try active.file.write(writer.gathered.bytes, at: start)
       }
     }
     do throws(FileSystemError) {
@@ -198,7 +237,7 @@ extension SegmentedLog {
     } catch {
       throw failedWrite(error, active, through: grown.end, &writer)
     }
-    if grown.end > active.end { grown.quietEnd = nil }
+    grown.quietEnd = nil
     writer.state = .active(grown)
   }
 

@@ -380,6 +380,9 @@ extension SegmentedLog {
       try rewrite(file, from: tail.floor, to: last.end)
       // Zeros, not a cut: a file that is shorter than it was means damage, and stays that way.
       if let tornEnd { try file.clear(from: last.end, to: tornEnd) }
+      if !last.isSealed {
+        try file.clearData(from: tornEnd ?? last.end, to: FilePosition(tail.fileLength))
+      }
       try file.sync()
       try directory.fileSystem.syncDirectory(directory.path)
     }

@@ -8,7 +8,8 @@ extension SegmentedLog {
   func write(_ drafts: [SidecarDraft]) {
     guard !drafts.isEmpty else { return }
     sidecarDrafts.withLock { $0 += drafts }
-    environment.perform(after: 0, on: housekeeper) { [weak self] in self?.writeSidecars() }
+    // Without a thread they wait for the next ones, or for the close.
+    _ = environment.perform(after: 0, on: housekeeper) { [weak self] in self?.writeSidecars() }
   }
 
   /// A sidecar for the segment that was sealed last.

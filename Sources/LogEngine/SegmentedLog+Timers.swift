@@ -1,15 +1,17 @@
 internal import PlatformIO
 internal import Synchronization
 
-/// What happens some time after an append. Timers run on the worker's thread and hold no log alive.
+/// What happens some time after an append. Timers run on a thread of their own and hold no log alive. If there is no thread
+/// for one, the next append tries again.
 extension SegmentedLog {
   // MARK: Interval
 
   /// Sees to it that what was just written is durable when the interval has passed.
   func scheduleSync(_ writer: inout Writer) {
     guard case .interval(let interval) = syncPolicy, !writer.isSyncDue else { return }
-    writer.isSyncDue = true
-    environment.perform(after: interval.nanoseconds, on: worker) { [weak self] in self?.syncBehind() }
+    writer.isSyncDue = environment.perform(after: interval.nanoseconds, on: timers) { [weak self] in
+      self?.syncBehind()
+    }
   }
 
   private struct Unsynced {
@@ -23,8 +25,14 @@ extension SegmentedLog {
   private func syncBehind() {
     let unsynced: Unsynced? = writer.withLock { writer in
       writer.isSyncDue = false
+      let active: ActiveSegment
+      switch writer.state {
+      // What stood before a write that failed is to be durable in time, too.
+      case .active(let segment), .unfinished(let segment, _): active = segment
       // A sealed segment was synced with its seal.
-      guard case .active(let active) = writer.state, active.synced < active.end else { return nil }
+      case .sealed, .poisoned, .readOnly, .closed: return nil
+      }
+      guard active.synced < active.end else { return nil }
       return Unsynced(
         file: active.file, number: active.number, end: active.end, next: published.withLock { $0.next })
     }
@@ -39,10 +47,16 @@ extension SegmentedLog {
       return
     }
     writer.withLock { writer in
-      guard case .active(var active) = writer.state, active.number == unsynced.number else { return }
-      active.synced = max(active.synced, unsynced.end)
-      writer.state = .active(active)
-      awaitQuiet(&writer)
+      switch writer.state {
+      case .active(var active) where active.number == unsynced.number:
+        active.synced = max(active.synced, unsynced.end)
+        writer.state = .active(active)
+        awaitQuiet(&writer)
+      case .unfinished(var active, let dirtyEnd) where active.number == unsynced.number:
+        active.synced = max(active.synced, unsynced.end)
+        writer.state = .unfinished(active, dirtyEnd: dirtyEnd)
+      default: break
+      }
     }
     published.withLock { $0.durable = max($0.durable, unsynced.next) }
   }
@@ -57,9 +71,8 @@ extension SegmentedLog {
     guard !writer.isQuietDue, case .active(let active) = writer.state, active.quietEnd != active.end else {
       return
     }
-    writer.isQuietDue = true
     let (number, end) = (active.number, active.end)
-    environment.perform(after: Self.quietNanoseconds, on: worker) { [weak self] in
+    writer.isQuietDue = environment.perform(after: Self.quietNanoseconds, on: timers) { [weak self] in
       self?.layQuietFrame(number, end)
     }
   }

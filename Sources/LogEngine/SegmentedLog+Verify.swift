@@ -23,13 +23,15 @@ extension SegmentedLog {
     try verify(at: path, application: application, fileSystem: DiskFileSystem.shared, check: check)
   }
 
+  /// If a writer drops segments meanwhile it reads all of the log again, so that `check` sees records that it has seen, or
+  /// after as many attempts throws `.changedMeanwhile`.
   package static func verify(
-    at path: String, application: ApplicationTag, fileSystem: any FileSystem,
+    at path: String, application: ApplicationTag, fileSystem: any FileSystem, attempts: Int = 5,
     check: (Offset, RawSpan) -> Bool
   ) throws(LogError) -> Verification {
     let directory = try LogDirectory(path, in: fileSystem)
     guard try probe(directory) else { throw noSuchLog(directory) }
-    return try repeatedly { () throws(LogError) in
+    return try repeatedly(attempts) { () throws(LogError) in
       var scan = LogScan(directory, besideWriter: true)
       var faulty: [Offset] = []
       try scan.run { offset, record in if !check(offset, record) { faulty.append(offset) } }
@@ -57,7 +59,7 @@ extension SegmentedLog {
   ) throws(LogError) -> Verification {
     let directory = try LogDirectory(path, in: fileSystem)
     guard try probe(directory) else { throw noSuchLog(directory) }
-    return try repeatedly { () throws(LogError) in
+    return try repeatedly(5) { () throws(LogError) in
       var scan = LogScan(directory, besideWriter: true)
       let faulty = Mutex<[Offset]>([])
       try scan.run(threads: threads, progress: progress) { offset, record in
@@ -69,14 +71,16 @@ extension SegmentedLog {
   }
 
   /// A writer may drop segments meanwhile; then there is another state to see.
-  private static func repeatedly<T>(_ body: () throws(LogError) -> T) throws(LogError) -> T {
-    var attempts = 1
+  private static func repeatedly<T>(
+    _ attempts: Int, _ body: () throws(LogError) -> T
+  ) throws(LogError) -> T {
+    var attempt = 1
     while true {
       do throws(LogError) {
         return try body()
       } catch {
-        guard error.code == .changedMeanwhile, attempts < 5 else { throw error }
-        attempts += 1
+        guard error.code == .changedMeanwhile, attempt < attempts else { throw error }
+        attempt += 1
       }
     }
   }

@@ -56,6 +56,8 @@ struct ActiveSegment {
   /// The length at which the segment is full.
   var capacity: UInt64
   var tally: SegmentTally
+  /// Its header says nothing of the log that its predecessor's does not, so that it can go as long as it is empty.
+  var isExpendable = false
 
   /// What must fit behind the last batch: a sync frame and the seal.
   static let reserve = SyncFrame.maximumByteCount + Seal.frameByteCount
@@ -219,7 +221,13 @@ extension SegmentedLog {
     writer.state = .sealed(number: active.number, end: sealedEnd, digest: tally.digest)
     // Zeros behind a seal mean nothing, so it is only space that a failure leaves.
     do throws(FileSystemError) { try file.setLength(sealedEnd.rawValue) } catch {}
-    let source = try SegmentSource.sealed(file, length: sealedEnd.rawValue)
+    // Nor is it a failure if the sealed file cannot be mapped: it is read on as it was.
+    let source: SegmentSource
+    do throws(LogError) {
+      source = try SegmentSource.sealed(file, length: sealedEnd.rawValue)
+    } catch {
+      source = .file(file)
+    }
     published.withLock { published in
       let last = published.segments.count - 1
       published.segments[last].source = source
@@ -236,6 +244,7 @@ extension SegmentedLog {
   ) throws(LogError) {
     let file = active.file
     do throws(LogError) {
+      if try drop(active, &writer) { return }
       try onFile { () throws(FileSystemError) in
         let length = try file.status().length
         try file.clear(from: active.end, to: min(dirtyEnd, FilePosition(length)))
@@ -250,6 +259,29 @@ extension SegmentedLog {
         "a write failed and could not be taken back yet, so whether its records are stored is unknown; append again, or open the log again",
         cause: error.cause)
     }
+  }
+
+  /// Removes a segment without a record, so that appends that are tried again on a full disk do not leave one each time.
+  /// Its number goes to the next one. False if the segment has to stay.
+  private func drop(_ active: ActiveSegment, _ writer: inout Writer) throws(LogError) -> Bool {
+    guard active.tally.recordCount == 0, active.isExpendable else { return false }
+    let directory = directory
+    try onFile { () throws(FileSystemError) in
+      try directory.removeIfPresent(directory.path(of: LogDirectory.name(of: active.number)))
+    }
+    do throws(FileSystemError) {
+      // Before anybody hears that nothing is stored: a segment that came back would bring the failed batches along.
+      try directory.fileSystem.syncDirectory(directory.path)
+    } catch {
+      let unknown = Self.unknown(LogError(error), directory)
+      writer.state = .poisoned(unknown)
+      throw unknown
+    }
+    published.withLock { _ = $0.segments.removeLast() }
+    let previous = writer.header.previous
+    writer.state = .sealed(
+      number: SegmentNumber(previous.number), end: FilePosition(previous.length), digest: previous.digest)
+    return true
   }
 
   /// Says that a write failed, once it has been taken back; or, as long as it could not be, that nobody knows.
@@ -295,7 +327,8 @@ extension SegmentedLog {
   }
 
   func activate(_ header: SegmentHeader, _ writer: inout Writer) throws(LogError) -> ActiveSegment {
-    let active: ActiveSegment
+    var active: ActiveSegment
+    let before = writer.header
     do throws(LogError) {
       (active, writer.header) = try Self.createSegment(
         header, in: directory, prepared: takePrepared(for: header, &writer))
@@ -308,6 +341,7 @@ extension SegmentedLog {
       writer.state = .poisoned(unknown)
       throw unknown
     }
+    active.isExpendable = header.logStart == before.logStart && header.epoch == before.epoch
     writer.state = .active(active)
     let readable = ReadableSegment(
       number: header.number, firstOffset: header.firstOffset, nonce: header.nonce, source: .file(active.file),

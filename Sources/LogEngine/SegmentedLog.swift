@@ -33,10 +33,12 @@ public final class SegmentedLog: Sendable {
   /// Held through each sync of the active segment, with what one failed with: of two syncs at the same time the system
   /// would tell only one of an error, and the other would believe its success.
   let syncing = Mutex<LogError?>(nil)
-  /// Leads where a task would have to, and syncs what nobody waits for.
-  let worker = Worker()
-  /// Writes sidecars.
-  let housekeeper = Worker()
+  /// Leads where a task would have to.
+  let worker: Worker
+  /// Syncs what nobody waits for. Apart from the worker, so that neither holds the other up.
+  let timers: Worker
+  /// Writes sidecars, and works ahead.
+  let housekeeper: Worker
   /// Held for moments: sidecars to be written.
   let sidecarDrafts = Mutex<[SidecarDraft]>([])
   /// Held while they are written.
@@ -76,6 +78,9 @@ public final class SegmentedLog: Sendable {
   ) {
     self.directory = directory
     self.environment = environment
+    worker = Worker(environment)
+    timers = Worker(environment)
+    housekeeper = Worker(environment)
     syncPolicy = options.syncPolicy
     byteQuota = options.byteQuota
     self.index = index

@@ -1,17 +1,23 @@
-/// What the engine takes from the world besides files: time and chance. Injected, so that tests replay a failure by its
-/// seed and the golden files can be written again byte for byte.
+/// What the engine takes from the world besides files: time, chance and threads. Injected, so that tests replay a failure
+/// by its seed and the golden files can be written again byte for byte.
 package protocol Environment: Sendable {
   /// Time since the Unix epoch, UTC.
   func wallTime() -> WallTime
   func randomUInt64() -> UInt64
-  /// Does a job on the worker's thread once so much time has passed.
-  func perform(after nanoseconds: UInt64, on worker: Worker, _ job: @escaping @Sendable () -> Void)
+  /// Runs `body` on a thread of its own. False: there is none to be had.
+  func startThread(_ body: @escaping @Sendable () -> Void) -> Bool
+  /// Does a job on the worker's thread once so much time has passed. False: it will not, for want of a thread.
+  func perform(after nanoseconds: UInt64, on worker: Worker, _ job: @escaping @Sendable () -> Void) -> Bool
 }
 
 extension Environment {
-  package func perform(after nanoseconds: UInt64, on worker: Worker, _ job: @escaping @Sendable () -> Void) {
+  package func startThread(_ body: @escaping @Sendable () -> Void) -> Bool { Platform.startThread(body) }
+
+  package func perform(
+    after nanoseconds: UInt64, on worker: Worker, _ job: @escaping @Sendable () -> Void
+  ) -> Bool {
     let (time, isTooLate) = SystemEnvironment.monotonicNanoseconds().addingReportingOverflow(nanoseconds)
-    worker.perform(at: isTooLate ? .max : time, job)
+    return worker.perform(at: isTooLate ? .max : time, job)
   }
 }
 

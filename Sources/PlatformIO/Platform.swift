@@ -418,6 +418,9 @@ package enum Platform {
       let seekData: Int32 = 4
     #else
       let seekData: Int32 = 3
+      // Reserved space counts as data as long as the cache holds zeros of it that were read, or read ahead; each look at
+      // it would make more of them. So what is clean goes from the cache; if it does not, more is reported, never less.
+      _ = posix_fadvise(descriptor, off_t(position), 0, POSIX_FADV_DONTNEED)
     #endif
     let found = lseek(descriptor, off_t(position), seekData)
     if found >= 0 { return UInt64(found) }

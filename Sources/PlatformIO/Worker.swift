@@ -11,40 +11,34 @@ package final class Worker: Sendable {
     /// When the next timed job is due.
     var nextTime: UInt64? { timed.map(\.time).min() }
 
+    /// What is due by the clock comes first, or a worker that always has something waiting would never get to it.
     mutating func takeDue(at now: UInt64) -> (@Sendable () -> Void)? {
-      if !waiting.isEmpty { return waiting.removeFirst() }
-      guard let place = timed.firstIndex(where: { $0.time <= now }) else { return nil }
-      return timed.remove(at: place).job
+      if let next = timed.indices.min(by: { timed[$0].time < timed[$1].time }), timed[next].time <= now {
+        return timed.remove(at: next).job
+      }
+      return waiting.isEmpty ? nil : waiting.removeFirst()
     }
   }
 
+  private let environment: any Environment
   private let jobs = Monitor(Jobs())
 
-  package init() {}
+  package init(_ environment: any Environment = SystemEnvironment()) { self.environment = environment }
 
   deinit { jobs.update { $0.isEnding = true } }
 
-  /// Does a job on the worker's thread, soon, or once the monotonic clock shows `time`. Jobs that are due keep their order.
-  /// If the system gives no thread, a job without a time is done at once, by the caller, and one with a time waits for the
-  /// next job to start one.
-  package func perform(at time: UInt64? = nil, _ job: @escaping @Sendable () -> Void) {
-    let mustStart = jobs.update { jobs in
-      if let time { jobs.timed.append((time, job)) } else { jobs.waiting.append(job) }
-      defer { jobs.isRunning = true }
-      return !jobs.isRunning
-    }
-    guard mustStart else { return }
+  /// Does a job on the worker's thread, in turn, or once the monotonic clock shows `time`. False: the system gives no
+  /// thread, and the job will not be done.
+  package func perform(at time: UInt64? = nil, _ job: @escaping @Sendable () -> Void) -> Bool {
     // Not the worker itself: that would keep it alive.
-    let jobs = jobs
-    guard !Platform.startThread({ Worker.run(jobs) }) else { return }
-    let left = jobs.update { jobs in
-      defer {
-        jobs.waiting = []
-        jobs.isRunning = false
-      }
-      return jobs.waiting
+    let shared = jobs
+    return jobs.update { jobs in
+      // In the same step as the job is taken, so that there is no job without a thread.
+      if !jobs.isRunning { jobs.isRunning = environment.startThread { Worker.run(shared) } }
+      guard jobs.isRunning else { return false }
+      if let time { jobs.timed.append((time, job)) } else { jobs.waiting.append(job) }
+      return true
     }
-    for job in left { job() }
   }
 
   private enum Step {

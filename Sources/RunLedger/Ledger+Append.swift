@@ -1,21 +1,6 @@
 internal import LogEngine
 internal import Synchronization
 
-/// What is between a call's decision and its outcome.
-struct Deciding: ~Copyable {
-  /// Hashes of the ids of calls whose outcome is awaited: an event of theirs may be new and not in the index yet.
-  var onTheirWay: Set<UInt64> = []
-  /// A batch's memory, to be used again.
-  private var spare: RecordBatch?
-
-  mutating func takeSpare() -> RecordBatch { spare.take() ?? RecordBatch() }
-
-  mutating func keepSpare(_ batch: consuming RecordBatch) {
-    batch.removeAll()
-    spare = consume batch
-  }
-}
-
 extension Ledger {
   /// Stores an event at the next offset.
   ///
@@ -43,8 +28,10 @@ extension Ledger {
     try store(Array(events), onConflict, durably)
   }
 
-  /// As the blocking `append`, for tasks: it suspends, and never keeps a thread of the cooperative pool waiting for the
-  /// disk.
+  /// As the blocking `append`, for tasks: it suspends while the disk writes and syncs what it and others have stored.
+  ///
+  /// What it does before, it does on the task's thread: it reads what is stored under the event's id, if anything is, and
+  /// waits for calls that do the same, and for a `reset` that is under way.
   @discardableResult
   public func append(
     _ event: Event, onConflict: ConflictPolicy = .error, durably: Bool? = nil
@@ -67,7 +54,7 @@ extension Ledger {
   ) throws(LedgerError) -> [Receipt] {
     try check(events)
     while true {
-      let submitted = try submit(events, onConflict, durably)
+      let submitted = try submit(events, onConflict, durably, byTask: false)
       let outcome = log.outcome(of: submitted.pending)
       if let receipts = try finish(submitted, outcome) { return receipts }
     }
@@ -78,7 +65,7 @@ extension Ledger {
   ) async throws(LedgerError) -> [Receipt] {
     try check(events)
     while true {
-      let submitted = try submit(events, onConflict, durably)
+      let submitted = try submit(events, onConflict, durably, byTask: true)
       let outcome = await log.outcome(of: submitted.pending)
       if let receipts = try finish(submitted, outcome) { return receipts }
     }
@@ -92,63 +79,64 @@ extension Ledger {
   /// A call whose outcome is awaited.
   private struct Submitted {
     var pending: PendingAppend
-    /// Of the ids that are on their way by this call.
-    var hashes: [UInt64]
-    /// nil: an event of the call is on its way already, by another call. Once `pending` has taken effect, that one has too,
-    /// and the call can be decided.
+    /// nil: an event of the call is on its way already, by another call. Once `pending` is settled, that one is too, and the
+    /// call can be decided.
     var plan: Plan?
   }
 
   /// Decides what is new and queues that, in one step, so that the order of decisions is the order of the log.
   private func submit(
-    _ events: [Event], _ onConflict: ConflictPolicy, _ durably: Bool?
+    _ events: [Event], _ onConflict: ConflictPolicy, _ durably: Bool?, byTask isOfTask: Bool
   ) throws(LedgerError) -> Submitted {
-    try deciding.withLock { (deciding) throws(LedgerError) in
+    try deciding.withLock { (_) throws(LedgerError) in
       let seed = index.withLock { $0.seed }
       let hashes = events.map { XXH3.hash64($0.id.utf8Span.span.rawBytes, seed: seed) }
-      guard !hashes.contains(where: deciding.onTheirWay.contains) else {
-        return Submitted(pending: log.submit(RecordBatch(), durably: false), hashes: [])
+      guard onTheirWay.withLock({ onTheirWay in !hashes.contains(where: onTheirWay.contains) }) else {
+        return Submitted(pending: log.submit(RecordBatch(), durably: false, byTask: isOfTask))
       }
       var plan = Plan(count: events.count)
-      var batch = deciding.takeSpare()
-      do throws(LedgerError) {
-        for place in events.indices { try decide(events, place, hashes[place], onConflict, &plan, &batch) }
-      } catch {
-        deciding.keepSpare(batch)
-        throw error
-      }
-      for hash in hashes { deciding.onTheirWay.insert(hash) }
+      var batch = RecordBatch()
+      spare.withLock { swap(&batch, &$0) }
+      for place in events.indices { try decide(events, place, hashes[place], onConflict, &plan, &batch) }
+      onTheirWay.withLock { $0.formUnion(hashes) }
       let decided = plan
       // Without new events the batch is empty: a duplicate is as durable as a new event would be.
-      let pending = log.submit(batch, durably: durably) { [self] stored in enter(events, decided, stored) }
-      return Submitted(pending: pending, hashes: hashes, plan: decided)
+      let pending = log.submit(batch, durably: durably, byTask: isOfTask) { [self] outcome in
+        settle(events, hashes, decided, outcome)
+      }
+      return Submitted(pending: pending, plan: decided)
     }
   }
 
-  /// Enters what was stored into the index; called in the order of the log.
-  private func enter(_ events: [Event], _ plan: Plan, _ stored: Range<Offset>) {
-    guard !stored.isEmpty else { return }
-    index.withLock { index in
-      var offset = stored.lowerBound
-      for place in events.indices where plan.isNew(place) {
-        index.add(events[place], at: offset)
-        offset = Offset(offset.rawValue + 1)
+  /// Enters what was stored into the index. Called in the order of the log by whoever commits, who may hold up everybody
+  /// else: it takes no lock but those that are held for moments.
+  private func settle(
+    _ events: [Event], _ hashes: [UInt64], _ plan: Plan, _ outcome: PendingAppend.Outcome
+  ) {
+    if case .success(let stored) = outcome, !stored.isEmpty {
+      index.withLock { index in
+        var offset = stored.lowerBound
+        for place in events.indices where plan.isNew(place) {
+          index.add(events[place], at: offset)
+          offset = Offset(offset.rawValue + 1)
+        }
       }
     }
+    // By the one who commits and not by the call, whose thread or task may run much later: those who wait for the ids would
+    // ask again and again until then.
+    onTheirWay.withLock { $0.subtract(hashes) }
   }
 
   /// nil if the call has to be decided again.
   private func finish(
-    _ submitted: Submitted, _ outcome: Result<Range<Offset>, LogError>
+    _ submitted: Submitted, _ outcome: PendingAppend.Outcome
   ) throws(LedgerError) -> [Receipt]? {
-    if submitted.plan != nil {
-      deciding.withLock { deciding in
-        for hash in submitted.hashes { deciding.onTheirWay.remove(hash) }
-        deciding.keepSpare(submitted.pending.takeBatch())
-      }
-    }
+    // What made the other call fail need not be in this one's way.
+    guard let plan = submitted.plan else { return nil }
+    var batch = submitted.pending.takeBatch()
+    spare.withLock { swap(&batch, &$0) }
     let stored = try onLog { () throws(LogError) in try outcome.get() }
-    return submitted.plan?.receipts(from: stored.lowerBound, durable: log.durableOffset)
+    return plan.receipts(from: stored.lowerBound, durable: log.durableOffset)
   }
 
   /// The ledger's own rule and limit, which may be narrower than what the event was built with.

@@ -1,5 +1,5 @@
 public import LogEngine
-internal import PlatformIO
+package import PlatformIO
 
 extension Ledger {
   /// What a salvage copied, and what it could not.
@@ -18,36 +18,53 @@ extension Ledger {
   /// old one.
   ///
   /// The new ledger has an identity of its own and numbers its events anew, from 1, without gaps. It appears under its name
-  /// only when it is complete and durable. Throws ``LedgerError`` with code `log` if something is at the new path, or if the
-  /// old ledger cannot be read at all. Cost: every byte of the old ledger is read once.
+  /// only when it is complete and durable; until then it is beside it, under that name and `.partial`, and is removed if the
+  /// salvage fails. Throws ``LedgerError`` with code `log` if something is at either path, if the old ledger cannot be read
+  /// at all, or if a writer drops segments of it meanwhile. Cost: every byte of the old ledger is read once.
   public static func salvage(from path: String, into newPath: String) throws(LedgerError) -> Salvage {
-    var sink = try SalvageSink(newPath, kindRule: try kindRule(ofDamaged: path))
-    let found: SegmentedLog.Verification
-    do throws(LogError) {
-      found = try SegmentedLog.verify(at: path, application: ApplicationTag(id: LedgerOptions.applicationID))
-      {
-        offset, record in sink.take(offset, record)
-      }
-    } catch {
-      throw LedgerError(error)
-    }
-    try sink.finish()
-    return Salvage(
-      events: sink.appended, repeats: sink.repeats, damage: found.damage, torn: found.torn)
+    try salvage(from: path, into: newPath, fileSystem: DiskFileSystem.shared)
   }
 
-  /// As the newest header that can be read says.
+  /// Reads the old ledger from `fileSystem`; the new one is on the disk.
+  package static func salvage(
+    from path: String, into newPath: String, fileSystem: any FileSystem
+  ) throws(LedgerError) -> Salvage {
+    var sink = try SalvageSink(newPath, kindRule: try kindRule(ofDamaged: path))
+    do throws(LedgerError) {
+      let found = try onLog { () throws(LogError) in
+        // One attempt: the sink has what it was given, and cannot begin again.
+        try SegmentedLog.verify(
+          at: path, application: ApplicationTag(id: LedgerOptions.applicationID), fileSystem: fileSystem,
+          attempts: 1
+        ) { offset, record in sink.take(offset, record) }
+      }
+      try sink.finish()
+      return Salvage(
+        events: sink.appended, repeats: sink.repeats, damage: found.damage, torn: found.torn)
+    } catch {
+      sink.discard()
+      throw error
+    }
+  }
+
+  /// As the headers say of the log that has most segments here, or of as many the first ones: a segment of another log may
+  /// have got among them.
   private static func kindRule(ofDamaged path: String) throws(LedgerError) -> KindRule {
-    var rule = KindRule.anyText
+    var logs: [(id: UniqueID, segmentCount: Int, rule: KindRule)] = []
     try onLog { () throws(LogError) in
       try SegmentedLog.inspect(at: path, headersOnly: true) { part in
-        if case .segment(let segment) = part {
-          rule = segment.application.options & LedgerOptions.anyKind != 0 ? .anyText : .dotted
+        guard case .segment(let segment) = part, segment.application.id == LedgerOptions.applicationID else {
+          return true
+        }
+        if let place = logs.firstIndex(where: { $0.id == segment.log }) {
+          logs[place].segmentCount += 1
+        } else {
+          logs.append((segment.log, 1, LedgerOptions.kindRule(of: segment.application)))
         }
         return true
       }
     }
-    return rule
+    return logs.max { $0.segmentCount < $1.segmentCount }?.rule ?? .anyText
   }
 }
 
@@ -72,26 +89,40 @@ private struct SalvageSink {
         throw LogError(
           .alreadyExists, path: self.path, "something is there already; choose another path, or move it away")
       }
+      partialPath = self.path + ".partial"
+      guard try LogLocation.make(partialPath) else {
+        throw LogError(
+          .alreadyExists, path: partialPath,
+          "a salvage that was interrupted left this, or it is something else; remove it, or choose another path"
+        )
+      }
     } catch {
       throw LedgerError(error)
     }
-    partialPath = self.path + ".partial"
     var options = LedgerOptions()
     options.creation = .mustNotExist
     options.syncPolicy = .never
     options.kindRule = kindRule
     options.maximumPayload = EventLimits.payloadBytes
-    ledger = try Ledger.open(at: partialPath, options: options)
+    do throws(LedgerError) {
+      ledger = try Ledger.open(at: partialPath, options: options)
+    } catch {
+      LogLocation.discard(partialPath)
+      throw error
+    }
   }
 
-  /// False if the record holds no event.
+  /// False if the record holds no event, or one that a ledger of this rule cannot hold.
   mutating func take(_ offset: Offset, _ record: RawSpan) -> Bool {
-    guard let view = EventView(record, at: offset, kindRule: .anyText), view.flaw == nil else { return false }
+    guard let view = EventView(record, at: offset, kindRule: ledger.kindRule), view.flaw == nil else {
+      return false
+    }
     guard failure == nil else { return true }
     do throws(LedgerError) {
+      // Before it is added: an event near the largest is a batch by itself.
+      if events.count == Self.batchCount || byteCount + record.byteCount > Self.batchByteCount { try flush() }
       events.append(try view.event())
       byteCount += record.byteCount
-      if events.count == Self.batchCount || byteCount >= Self.batchByteCount { try flush() }
     } catch {
       failure = error
     }
@@ -115,5 +146,11 @@ private struct SalvageSink {
     try ledger.close()
     let (path, partialPath) = (path, partialPath)
     try onLog { () throws(LogError) in try LogLocation.rename(partialPath, to: path) }
+  }
+
+  /// Removes what there is of the ledger, after a failure.
+  func discard() {
+    do throws(LedgerError) { try ledger.close() } catch {}
+    LogLocation.discard(partialPath)
   }
 }

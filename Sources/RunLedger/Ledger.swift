@@ -17,7 +17,12 @@ public final class Ledger: Sendable {
   /// Held for moments, by readers too.
   let index: EventIndex
   /// Held while it is decided what of a call is new, not while that is written.
-  let deciding = Mutex(Deciding())
+  let deciding = Mutex(())
+  /// Hashes of the ids of calls that are not settled yet: an event of theirs may be new and not in the index. Held for
+  /// moments.
+  let onTheirWay = Mutex<Set<UInt64>>([])
+  /// A batch's memory, to be used again. Held for moments.
+  let spare = Mutex(RecordBatch())
   /// Where copies go, if not to the ledger's own file system: one in memory goes to the disk.
   let copyFileSystem: (any FileSystem)?
 
@@ -28,7 +33,7 @@ public final class Ledger: Sendable {
     copyFileSystem = log.fileSystem is MemoryFileSystem ? DiskFileSystem.shared : nil
     self.environment = environment
     maximumPayload = min(options.maximumPayload, EventLimits.payloadBytes)
-    kindRule = log.application.options & LedgerOptions.anyKind != 0 ? .anyText : .dotted
+    kindRule = LedgerOptions.kindRule(of: log.application)
     self.index = index
   }
 
@@ -208,21 +213,19 @@ public final class Ledger: Sendable {
   /// Makes everything durable and lets the next writer in. Closing again does nothing; any other use afterwards is an
   /// error. Throws `log` with code `outcomeUnknown` if an append or a sync did.
   public func close() throws(LedgerError) {
-    try onLog { () throws(LogError) in try log.checkProcess() }
-    try log.excludingCopies { () throws(LedgerError) in
-      try deciding.withLock { (_) throws(LedgerError) in
-        try onLog { () throws(LogError) in try log.closeWriter() }
-      }
-    }
+    try onLog { () throws(LogError) in try log.close() }
   }
 
   /// Empties the ledger and frees all ids, in one atomic step. Offsets go on, and a new epoch starts, which refuses the
-  /// cursors of the old one.
+  /// cursors of the old one. Each append takes effect before it or after it, as a whole.
   public func reset() throws(LedgerError) {
     try onLog { () throws(LogError) in try log.checkProcess() }
     // Copies first: while one is made, nobody who decides what to append may have to wait for it.
     try log.excludingCopies { () throws(LedgerError) in
       try deciding.withLock { (_) throws(LedgerError) in
+        // What was decided before takes effect before: behind the reset its duplicates would be duplicates of nothing. If it
+        // fails, those who wait for it are told, and a reset that cannot be done for the same reason says so itself.
+        _ = log.outcome(of: log.submit(RecordBatch(), durably: false))
         try onLog { () throws(LogError) in try log.empty() }
       }
     }

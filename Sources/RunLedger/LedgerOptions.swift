@@ -29,6 +29,8 @@ public struct LedgerOptions: Sendable {
   static let applicationID: UInt64 = 0x5354_4E45_5645_4C52
   static let anyKind: UInt64 = 1
 
+  static func kindRule(of tag: ApplicationTag) -> KindRule { tag.options & anyKind != 0 ? .anyText : .dotted }
+
   var logOptions: LogOptions {
     var options = LogOptions()
     options.access = access

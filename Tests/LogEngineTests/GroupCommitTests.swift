@@ -43,6 +43,20 @@ import Testing
     #expect(taken.count + queue.count == next)
   }
 
+  @Test func `what was taken is not kept`() {
+    final class Entry {}
+    var queue = CommitQueue<Entry>()
+    var entries = [Entry(), Entry()]
+    weak let first = entries[0]
+    for entry in entries { _ = queue.add(entry) }
+    var taken = queue.takeGroup(byteLimit: 1) { _ in 1 }
+    #expect(taken.count == 1 && taken.first === first)
+    entries = []
+    taken = []
+    #expect(first == nil)
+    #expect(queue.count == 1)
+  }
+
   // MARK: Threads
 
   /// A disk whose syncs of segments wait until they are let through.
@@ -184,7 +198,107 @@ import Testing
     }
   }
 
+  // MARK: Limits and states
+
+  private func batch(_ count: Int) throws -> RecordBatch {
+    var batch = RecordBatch()
+    try batch.append([UInt8](repeating: 7, count: count).span.rawBytes)
+    return batch
+  }
+
+  @Test func `an append of nothing does not let those behind it pass the quota`() throws {
+    let quota: UInt64 = 60_000
+    let log = try TestLog.open(MemoryFileSystem(), segmentSize: 1 << 20) { $0.byteQuota = quota }
+    // The first of them is to lead, and takes all of them.
+    let nothing = log.submit(RecordBatch())
+    let appends = try (0..<100).map { _ in log.submit(try batch(1000)) }
+    #expect(throws: Never.self) { try log.outcome(of: nothing).get() }
+    let errors = appends.compactMap { append in
+      do throws(LogError) {
+        _ = try log.outcome(of: append).get()
+        return nil as LogError?
+      } catch {
+        return error
+      }
+    }
+    #expect(log.size.bytes <= quota)
+    #expect(log.latestOffset.rawValue + UInt64(errors.count) == 100)
+    #expect(errors.count > 40 && errors.allSatisfy { $0.code == .quotaExceeded })
+  }
+
+  @Test func `a handle that cannot write says so, whatever the quota is`() throws {
+    let disk = ObservedFileSystem(MemoryFileSystem())
+    let log = try TestLog.open(disk) { $0.byteQuota = 30_000 }
+    try TestLog.append(log, ["one"])
+    disk.observe { $0.operation == .sync ? .io : nil }
+    #expect(throws: LogError.self) { try TestLog.append(log, ["two"]) }
+    let large = [String(repeating: "x", count: 20_000)]
+    #expect(try #require(throws: LogError.self) { try TestLog.append(log, large) }.code == .outcomeUnknown)
+    #expect(throws: LogError.self) { try log.close() }
+    #expect(try #require(throws: LogError.self) { try TestLog.append(log, large) }.code == .closed)
+  }
+
   // MARK: Tasks
+
+  @Test(.timeLimit(.minutes(1)), arguments: [true, false])
+  func `a task that has no thread to run on holds nobody up`(isFirst: Bool) async throws {
+    let gate = Gate()
+    let log = try TestLog.open(gated(CallRecorder(), gate), segmentSize: 1 << 20)
+    let group = DispatchGroup()
+    let append: @Sendable (String) -> Void = { text in
+      group.enter()
+      Thread.detachNewThread {
+        do { try TestLog.append(log, [text]) } catch { Issue.record("\(error)") }
+        group.leave()
+      }
+    }
+    if !isFirst {
+      gate.hold()
+      append("first")
+      gate.awaitSync()
+    }
+    let executor = HeldExecutor()
+    let task = Task(executorPreference: executor) {
+      var batch = RecordBatch()
+      try batch.append("of the task".utf8Span.span.rawBytes)
+      return try await log.append(batch)
+    }
+    // It takes its place in the queue, and that is all it does.
+    executor.step()
+    append("behind")
+    if !isFirst { while log.waitingAppends < 2 { await Task.yield() } }
+    gate.open()
+    await withCheckedContinuation { continuation in group.notify(queue: .global()) { continuation.resume() } }
+    #expect(try TestLog.records(log) == (isFirst ? [] : ["first"]) + ["of the task", "behind"])
+    executor.letGo()
+    #expect(try await task.value.lowerBound == (isFirst ? 1 : 2))
+  }
+
+  @Test(.timeLimit(.minutes(1))) func `without a thread to be had, whoever comes leads for the tasks`() throws
+  {
+    let environment = SeededEnvironment(seed: 1)
+    let gate = Gate()
+    let log = try TestLog.open(
+      gated(CallRecorder(), gate), environment: environment, segmentSize: 1 << 20)
+    environment.setThreads(false)
+    let alone = log.submit(try batch(1), byTask: true)
+    #expect(log.latestOffset == 1)
+    gate.hold()
+    let group = DispatchGroup()
+    group.enter()
+    Thread.detachNewThread {
+      do { try TestLog.append(log, ["first"]) } catch { Issue.record("\(error)") }
+      group.leave()
+    }
+    gate.awaitSync()
+    let behind = [log.submit(try batch(1), byTask: true), log.submit(try batch(1), byTask: true)]
+    gate.open()
+    group.wait()
+    for (place, append) in ([alone] + behind).enumerated() {
+      let offsets = try log.outcome(of: append).get()
+      #expect(offsets.lowerBound == [1, 3, 4][place])
+    }
+  }
 
   @Test(.timeLimit(.minutes(1))) func `tasks that append keep no thread of the pool waiting`() async throws {
     let gate = Gate()

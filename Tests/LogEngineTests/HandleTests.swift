@@ -47,6 +47,32 @@ import Testing
     #expect(try TestLog.records(again).last == "acknowledged")
   }
 
+  @Test func `opening a log neither reads nor writes the space that it has reserved`() throws {
+    let place = TemporaryDirectory()
+    let path = place.path + "/log"
+    var options = options()
+    options.segmentSize = 64 << 20
+    let log = try SegmentedLog.open(at: path, options: options)
+    let file = try DiskFileSystem.shared.open(path + "/" + RecoveryTests.first, .readOnly)
+    // Not every file system knows what was never written.
+    guard try file.nextData(from: 32 << 20) == nil else { return }
+    for number in 0..<100 { try TestLog.append(log, [RecoveryTests.record(number)]) }
+    try log.close()
+    for _ in 0..<3 {
+      let counts = Locked<[FileSystemError.Operation: Int]>([:])
+      let disk = ObservedFileSystem(DiskFileSystem.shared) { call in
+        counts.withLock { $0[call.operation, default: 0] += call.count ?? 0 }
+        return nil
+      }
+      let again = try SegmentedLog.open(
+        at: path, options: options, fileSystem: disk, environment: SystemEnvironment())
+      #expect(again.latestOffset == 100)
+      try again.close()
+      #expect(counts.withLock { $0[.read] ?? 0 } < 8 << 20)
+      #expect(counts.withLock { $0[.write] ?? 0 } < 1 << 20)
+    }
+  }
+
   @Test func `a directory or a link with a temporary file's name is left alone`() throws {
     let place = TemporaryDirectory()
     let path = place.path + "/log"

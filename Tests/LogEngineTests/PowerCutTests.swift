@@ -155,6 +155,64 @@ import Testing
     #expect(try TestLog.records(again) == acknowledged)
   }
 
+  @Test(arguments: [true, false])
+  func `a failed write that was taken back in the cache alone does not come back`(isQuiet: Bool) throws {
+    let environment = SeededEnvironment(seed: 1)
+    let disk = PowerCutFileSystem()
+    let log = try TestLog.open(disk, environment: environment, segmentSize: 64 << 10)
+    func batch(_ number: Int) throws -> RecordBatch {
+      var batch = RecordBatch()
+      // Each frame ends with a sector, also behind a sync frame.
+      let count = isQuiet && number == 2 ? 448 : 480
+      try batch.append([UInt8](repeating: UInt8(number), count: count).span.rawBytes)
+      return batch
+    }
+    var first = try batch(1)
+    try log.append(&first)
+    if isQuiet { environment.advance(by: .seconds(1)) }
+    // Of three batches that are written together two arrive whole, and the system writes them to the disk by and by.
+    disk.setRoom(1200)
+    let appends = try (2...4).map { log.submit(try batch($0)) }
+    for append in appends { #expect(throws: LogError.self) { try log.outcome(of: append).get() } }
+    try disk.open(TestLog.path + "/" + RecoveryTests.first, .readWrite).sync()
+    // They are overwritten with zeros, which the disk does not take.
+    disk.setRoom()
+    disk.failNextSync(of: RecoveryTests.first)
+    #expect(try #require(throws: LogError.self) { try TestLog.append(log, ["x"]) }.code == .outcomeUnknown)
+
+    let again = try TestLog.open(disk, environment: SeededEnvironment(seed: 6))
+    #expect(again.recovery.outcome == .clean)
+    // The application repeats the first of them, which goes where it went before.
+    var repeated = try batch(2)
+    try again.append(&repeated)
+    let acknowledged = try TestLog.records(again)
+    #expect(acknowledged.count == 2)
+    var generator = SeededGenerator(seed: 1)
+    let last = try TestLog.open(disk.afterPowerCut(&generator), environment: SeededEnvironment(seed: 7))
+    #expect(try TestLog.records(last) == acknowledged)
+  }
+
+  @Test func `a batch that failed in a segment of its own does not come back`() throws {
+    for seed in 1...40 as ClosedRange<UInt64> {
+      var generator = SeededGenerator(seed: seed)
+      let disk = PowerCutFileSystem()
+      let log = try TestLog.open(disk)
+      try TestLog.append(log, [RecoveryTests.record(0, 7000)])
+      // The first of two that are written together goes into the next segment whole, the second does not.
+      disk.setRoom(9400)
+      let appends = try [500, 3000].map { count in
+        var batch = RecordBatch()
+        try batch.append([UInt8](repeating: 7, count: count).span.rawBytes)
+        return log.submit(batch)
+      }
+      for append in appends {
+        #expect(try #require(throws: LogError.self) { try log.outcome(of: append).get() }.code == .fileSystem)
+      }
+      let again = try TestLog.open(disk.afterPowerCut(&generator), environment: SeededEnvironment(seed: 2))
+      #expect(try TestLog.records(again) == [RecoveryTests.record(0, 7000)], "seed \(seed)")
+    }
+  }
+
   @Test(arguments: [false, true])
   func `what a failed sync left in the cache alone is written again before it counts`(
     rolls: Bool

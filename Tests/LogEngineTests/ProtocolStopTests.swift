@@ -229,6 +229,89 @@ import Testing
     #expect(try TestLog.records(log) == records + ["room again"])
   }
 
+  @Test func `appends tried again on a full disk leave nothing behind`() throws {
+    let disk = PowerCutFileSystem()
+    let log = try TestLog.open(disk)
+    try TestLog.append(log, ["one"])
+    for _ in 0..<10 {
+      // For the end of a segment, and for a part of the next.
+      disk.setRoom(20_000)
+      let error = try #require(throws: LogError.self) {
+        try TestLog.append(log, [String(repeating: "x", count: 20_000)])
+      }
+      #expect(error.code == .fileSystem)
+      #expect(error.cause?.code == .noSpace)
+      #expect(try DiskImage(of: disk).files.keys.sorted() == ["00000001.seg"])
+      #expect(log.size.segments == 1)
+      #expect(try TestLog.records(log) == ["one"])
+    }
+    disk.setRoom()
+    try TestLog.append(log, ["two"])
+    #expect(try TestLog.records(log) == ["one", "two"])
+    try log.close()
+    #expect(try TestLog.records(Self.reopened(disk)) == ["one", "two"])
+  }
+
+  @Test func `a segment that begins a log or an epoch stays, whatever fails in it`() throws {
+    let base = MemoryFileSystem()
+    let disk = ObservedFileSystem(base)
+    let log = try TestLog.open(disk)
+    for segment in ["00000001.seg", "00000002.seg"] {
+      for _ in 0..<3 {
+        let fails = Locked(true)
+        disk.observe { call in
+          guard call.operation == .write, call.position ?? 0 >= 8192 else { return nil }
+          return fails.withLock { fails in
+            defer { fails = false }
+            return fails ? .noSpace : nil
+          }
+        }
+        #expect(try #require(throws: LogError.self) { try TestLog.append(log, ["x"]) }.code == .fileSystem)
+        #expect(try DiskImage(of: base).files.keys.sorted() == [segment])
+      }
+      try log.reset()
+    }
+    try TestLog.append(log, ["one"])
+    try log.close()
+    #expect(try TestLog.records(Self.reopened(base)) == ["one"])
+  }
+
+  @Test func `a segment that is dropped at any stop leaves what was acknowledged`() throws {
+    let image = try RecoveryTests.killed(durable: 1)
+    let one = RecoveryTests.record(0)
+    let stops = try Self.stopEverywhere(from: image) { disk in
+      let full = ObservedFileSystem(disk) { call in
+        call.operation == .write && call.count ?? 0 > 8192 ? .noSpace : nil
+      }
+      let log = try Self.reopened(full)
+      do throws(LogError) {
+        try TestLog.append(log, [String(repeating: "x", count: 20_000)])
+      } catch {
+        guard error.cause?.code == .noSpace else { throw error }
+      }
+      try TestLog.append(log, ["two"])
+    } _: { disk, finished, stop in
+      let log = try Self.reopened(disk)
+      let records = try TestLog.records(log)
+      #expect(records == [one, "two"] || (records == [one] && !finished), "stop \(stop)")
+      try TestLog.append(log, ["later"])
+      try log.close()
+      #expect(try TestLog.records(try Self.reopened(disk)) == records + ["later"])
+    }
+    #expect(stops > 20)
+  }
+
+  @Test func `a sealed segment that cannot be mapped is read all the same`() throws {
+    let disk = ObservedFileSystem(MemoryFileSystem()) { $0.operation == .map ? .permissionDenied : nil }
+    let log = try TestLog.open(disk)
+    var records: [String] = []
+    while log.size.segments < 3 {
+      try TestLog.append(log, [RecoveryTests.record(records.count, 300)])
+      records.append(RecoveryTests.record(records.count, 300))
+    }
+    #expect(try TestLog.records(log) == records)
+  }
+
   @Test func `a disk without room to reserve a segment still takes appends`() throws {
     let disk = ObservedFileSystem(MemoryFileSystem()) { $0.operation == .preallocate ? .noSpace : nil }
     let log = try TestLog.open(disk)

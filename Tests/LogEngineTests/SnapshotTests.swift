@@ -169,7 +169,7 @@ import Testing
     let stops = Locked(false)
     let worker = Worker()
     let ended = Monitor(false)
-    worker.perform {
+    _ = worker.perform {
       var number = 0
       while !stops.withLock({ $0 }) {
         do throws(LogError) { try TestLog.append(log, [RecoveryTests.record(number)]) } catch {

@@ -6,7 +6,7 @@ import Testing
   @Test(.timeLimit(.minutes(1))) func `jobs are done one after another, in order, on another thread`() {
     let worker = Worker()
     let done = Monitor([Int]())
-    for number in 0..<100 { worker.perform { done.update { $0.append(number) } } }
+    for number in 0..<100 { #expect(worker.perform { done.update { $0.append(number) } }) }
     let order = done.wait { $0.count == 100 ? $0 : nil }
     #expect(order == Array(0..<100))
   }
@@ -15,12 +15,37 @@ import Testing
     let worker = Worker()
     let done = Monitor([String]())
     let start = SystemEnvironment.monotonicNanoseconds()
-    worker.perform(at: start + 60_000_000) { done.update { $0.append("late") } }
-    worker.perform(at: start + 30_000_000) { done.update { $0.append("early") } }
-    worker.perform { done.update { $0.append("now") } }
+    #expect(worker.perform(at: start + 60_000_000) { done.update { $0.append("late") } })
+    #expect(worker.perform(at: start + 30_000_000) { done.update { $0.append("early") } })
+    #expect(worker.perform { done.update { $0.append("now") } })
     let order = done.wait { $0.count == 3 ? $0 : nil }
     #expect(order == ["now", "early", "late"])
     #expect(SystemEnvironment.monotonicNanoseconds() - start >= 60_000_000)
+  }
+
+  @Test(.timeLimit(.minutes(1)))
+  func `jobs whose time has come go before those without one, the earliest first`() {
+    let worker = Worker()
+    let isHeld = Monitor(true)
+    let done = Monitor([String]())
+    #expect(worker.perform { isHeld.wait { $0 ? nil : () } })
+    for number in 1...3 { #expect(worker.perform { done.update { $0.append("\(number)") } }) }
+    #expect(worker.perform(at: 2) { done.update { $0.append("due second") } })
+    #expect(worker.perform(at: 1) { done.update { $0.append("due first") } })
+    isHeld.update { $0 = false }
+    #expect(done.wait { $0.count == 5 ? $0 : nil } == ["due first", "due second", "1", "2", "3"])
+  }
+
+  @Test(.timeLimit(.minutes(1)), arguments: [nil, 0] as [UInt64?])
+  func `a job for which there is no thread is refused, and never done`(time: UInt64?) {
+    let environment = SeededEnvironment(seed: 1)
+    let worker = Worker(environment)
+    let done = Monitor([String]())
+    environment.setThreads(false)
+    for _ in 0..<2 { #expect(!worker.perform(at: time) { done.update { $0.append("refused") } }) }
+    environment.setThreads(true)
+    #expect(worker.perform(at: time) { done.update { $0.append("taken") } })
+    #expect(done.wait { $0.isEmpty ? nil : $0 } == ["taken"])
   }
 
   @Test(.timeLimit(.minutes(1)))
@@ -34,8 +59,8 @@ import Testing
     do {
       let worker = Worker()
       let witness = Witness(done)
-      worker.perform(at: .max) { _ = witness }
-      worker.perform {}
+      #expect(worker.perform(at: .max) { _ = witness })
+      #expect(worker.perform {})
     }
     // The thread has ended when it has let go of the job.
     done.wait { $0 == 1 ? () : nil }

@@ -327,7 +327,7 @@ import Testing
     let ended = Monitor(0)
     let workers = (0..<2).map { _ in Worker() }
     for (number, worker) in workers.enumerated() {
-      worker.perform {
+      _ = worker.perform {
         do {
           for turn in 0..<3000 {
             let receipt = try ledger.append(.test("\(number)-\(turn)", run: "run-\(number)"))

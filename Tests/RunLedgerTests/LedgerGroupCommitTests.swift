@@ -85,6 +85,78 @@ import Testing
     }
   }
 
+  @Test(.timeLimit(.minutes(1)), arguments: [false, true])
+  func `a call waits for the events of a task, and not for the task`(fails: Bool) async throws {
+    let armed = Locked(false)
+    let disk = ObservedFileSystem(MemoryFileSystem()) { call in
+      guard call.operation == .write else { return nil }
+      return armed.withLock { armed in
+        defer { armed = false }
+        return armed ? .noSpace : nil
+      }
+    }
+    var options = LedgerOptions()
+    options.creation = .createIfMissing
+    let ledger = try Ledger.open(
+      at: "log", options: options, fileSystem: disk, environment: SeededEnvironment(seed: 1))
+    armed.withLock { $0 = fails }
+    let event = try Event.test("one")
+    let executor = HeldExecutor()
+    let task = Task(executorPreference: executor) { try await ledger.append(event) }
+    // It decides and queues, and will not hear what becomes of that until it is let go.
+    executor.step()
+    #expect(try append(event, to: ledger).outcome == (fails ? .appended : .duplicate))
+    executor.letGo()
+    if fails {
+      await #expect(throws: LedgerError.self) { try await task.value }
+    } else {
+      #expect(try await task.value.outcome == .appended)
+    }
+  }
+
+  /// The blocking append, which an asynchronous test would else not get.
+  private func append(_ event: Event, to ledger: Ledger) throws(LedgerError) -> Receipt {
+    try ledger.append(event)
+  }
+
+  @Test(.timeLimit(.minutes(1))) func `what was decided before a reset is stored before it`() throws {
+    let held = try Held()
+    let ledger = held.ledger
+    try ledger.append(.test("stored"))
+    let outcomes = Outcomes([])
+    let group = DispatchGroup()
+    held.hold()
+    append(try .test("first"), to: ledger, outcomes, group)
+    held.awaitSync()
+    let receipts = Locked<[Receipt]>([])
+    let events = [try Event.test("stored"), try Event.test("new")]
+    group.enter()
+    Thread.detachNewThread {
+      do {
+        let stored = try ledger.extend(events)
+        receipts.withLock { $0 = stored }
+      } catch {
+        Issue.record("\(error)")
+      }
+      group.leave()
+    }
+    while ledger.log.waitingAppends < 1 { Thread.sleep(forTimeInterval: 0.001) }
+    group.enter()
+    Thread.detachNewThread {
+      do { try ledger.reset() } catch { Issue.record("\(error)") }
+      group.leave()
+    }
+    // The reset takes its place in the order, too.
+    for _ in 0..<1000 where ledger.log.waitingAppends < 2 { Thread.sleep(forTimeInterval: 0.001) }
+    #expect(ledger.log.waitingAppends == 2)
+    held.open()
+    group.wait()
+    #expect(receipts.withLock { $0.map(\.offset) } == [1, 3])
+    #expect(try ledger.events().isEmpty)
+    #expect(ledger.firstOffset == 4)
+    #expect(try ledger.append(.test("new")).outcome == .appended)
+  }
+
   @Test(.timeLimit(.minutes(1))) func `tasks append at once, each event once, and find what they stored`()
     async throws
   {

@@ -156,7 +156,10 @@ private final class ObservedFile: LogFile {
     try base.nextData(from: position)
   }
 
-  func map(_ length: UInt64) throws(FileSystemError) -> MemoryRegion { try base.map(length) }
+  func map(_ length: UInt64) throws(FileSystemError) -> MemoryRegion {
+    try owner.tell(.map, path)
+    return try base.map(length)
+  }
 
   func tryLock() throws(FileSystemError) -> Bool {
     try owner.tell(.lock, path)

@@ -40,10 +40,11 @@ package enum TestLog {
   }
 }
 
-/// A clock that goes on when it is told to, and numbers from a seed.
+/// A clock that goes on when it is told to, numbers from a seed, and threads as long as there are any.
 package final class SeededEnvironment: Environment {
   private struct Timers: Sendable {
     var now: UInt64 = 0
+    var hasThreads = true
     var due: [(time: UInt64, job: @Sendable () -> Void)] = []
   }
 
@@ -52,9 +53,21 @@ package final class SeededEnvironment: Environment {
 
   package init(seed: UInt64) { generator = Locked(SeededGenerator(seed: seed)) }
 
-  package func perform(after nanoseconds: UInt64, on worker: Worker, _ job: @escaping @Sendable () -> Void) {
-    timers.withLock { $0.due.append(($0.now + nanoseconds, job)) }
+  package func perform(
+    after nanoseconds: UInt64, on worker: Worker, _ job: @escaping @Sendable () -> Void
+  ) -> Bool {
+    timers.withLock { timers in
+      if timers.hasThreads { timers.due.append((timers.now + nanoseconds, job)) }
+      return timers.hasThreads
+    }
   }
+
+  package func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
+    timers.withLock { $0.hasThreads } && SystemEnvironment().startThread(body)
+  }
+
+  /// Lets the system have no more threads, or some again.
+  package func setThreads(_ hasThreads: Bool) { timers.withLock { $0.hasThreads = hasThreads } }
 
   /// Lets time pass, and does what falls due, in order, on this thread.
   package func advance(by duration: Duration) {

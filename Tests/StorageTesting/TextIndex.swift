@@ -106,8 +106,9 @@ extension TestLog {
   ) throws(LogError) {
     var batch = RecordBatch()
     for record in records { try batch.append(record.utf8Span.span.rawBytes) }
-    let pending = log.submit(batch, durably: durably) { stored in
-      if !stored.isEmpty { for record in records { index.append(record) } }
+    let pending = log.submit(batch, durably: durably) { outcome in
+      guard case .success(let stored) = outcome, !stored.isEmpty else { return }
+      for record in records { index.append(record) }
     }
     _ = try log.outcome(of: pending).get()
   }

@@ -21,6 +21,20 @@ public struct RowDigest {
     count += 1
   }
 
+  /// What a row adds to a sum that does not tell in which order rows came.
+  public static func unordered(id: RawSpan, run: RawSpan, payload: RawSpan) -> UInt64 {
+    var digest = RowDigest()
+    digest.add(id: id, run: run, payload: payload)
+    return digest.value
+  }
+
+  /// What an event's row adds to such a sum.
+  public static func unordered(_ event: Event) -> UInt64 {
+    var digest = RowDigest()
+    digest.add(event)
+    return digest.value
+  }
+
   /// Adds an event's row.
   public mutating func add(_ event: Event) {
     unsafe add(

@@ -1,3 +1,5 @@
+internal import Harness
+
 /// What was asked for on the command line.
 struct Arguments {
   var events = 1_000_000

@@ -1,3 +1,5 @@
+internal import Harness
+
 /// Runs a plan: every row in every round, in processes of their own, and compares what the engines hold.
 struct Campaign {
   let arguments: Arguments
@@ -31,8 +33,8 @@ struct Campaign {
     }
     let count = group.isSynced ? arguments.syncedEvents : arguments.events
     try SystemCall.settle(in: arguments.directory)
-    let written = try findings(
-      .write(
+    let written = try Cell.findings(
+      StoreCell.write(
         .init(
           engine: row.engine,
           durability: row.durability,
@@ -42,13 +44,14 @@ struct Campaign {
           path: path,
           isKilled: row.isKilled
         )
-      ),
+      ).words,
+      in: arguments.directory,
       isKilled: row.isKilled
     )
     removeStores(".warm")
     try SystemCall.settle(in: arguments.directory)
-    let read = try findings(
-      .read(
+    let read = try Cell.findings(
+      StoreCell.read(
         .init(
           engine: row.engine,
           count: count,
@@ -57,7 +60,8 @@ struct Campaign {
           runCount: Int(written["runs"] ?? 1),
           lookUps: row.isRead ? max(1000, count / 5) : 0
         )
-      )
+      ).words,
+      in: arguments.directory
     )
     removeStores()
     removeStores(".warm")
@@ -78,16 +82,5 @@ struct Campaign {
     ] {
       samples[key, default: [:]][name, default: Sample()].add(read[name])
     }
-  }
-
-  private func findings(_ cell: Cell, isKilled: Bool = false) throws -> Findings {
-    let report = "\(arguments.directory)/findings"
-    let result = try SystemCall.run(["/proc/self/exe", "cell", report] + cell.words)
-    guard isKilled ? result.signal == 9 : result.signal == 0 && result.status == 0 else {
-      throw BenchmarkError(
-        "the cell \(cell.words.joined(separator: " ")) ended with status \(result.status), signal \(result.signal)"
-      )
-    }
-    return try Findings(text: try SystemCall.read(report))
   }
 }

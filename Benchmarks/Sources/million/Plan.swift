@@ -1,3 +1,5 @@
+internal import Harness
+
 /// What is measured, in which order. Engines take turns within a round, so that a slow minute of the machine hits all.
 struct Plan {
   struct Row {

@@ -1,3 +1,5 @@
+internal import Harness
+
 /// A campaign's results as a text table and as JSON.
 struct Report {
   let campaign: Campaign
@@ -10,16 +12,16 @@ struct Report {
   // MARK: Text
 
   func text() -> String {
-    var lines = machine.facts.map { "\(Self.left($0.name, 14))\($0.value)" }
+    var lines = machine.facts.map { "\(Layout.left($0.name, 14))\($0.value)" }
     let arguments = campaign.arguments
     lines.append(
-      "\(Self.left("events", 14))\(Self.grouped(arguments.events)); \(Self.grouped(arguments.syncedEvents)) where each is synced; seed \(arguments.seed); rounds \(arguments.rounds)"
+      "\(Layout.left("events", 14))\(Layout.grouped(arguments.events)); \(Layout.grouped(arguments.syncedEvents)) where each is synced; seed \(arguments.seed); rounds \(arguments.rounds)"
     )
     if let payload = sample(Plan.groups[0], Plan.groups[0].rows[0], "payloadBytes").median,
       let runs = sample(Plan.groups[0], Plan.groups[0].rows[0], "runs").median
     {
       lines.append(
-        "\(Self.left("", 14))payload \(Self.decimals(payload / Double(arguments.events), 0)) bytes on average; \(Self.decimals(Double(arguments.events) / runs, 1)) events a run"
+        "\(Layout.left("", 14))payload \(Layout.decimals(payload / Double(arguments.events), 0)) bytes on average; \(Layout.decimals(Double(arguments.events) / runs, 1)) events a run"
       )
     }
     for group in Plan.groups { lines += rates(group) }
@@ -43,9 +45,9 @@ struct Report {
         Self.line(
           row.title,
           [
-            Self.grouped(rate.median), Self.range(rate), Self.ratio(rate.median, disk),
-            Self.ratio(rate.median, sqlite),
-            sample(group, row, "diskBytes").median.map { Self.decimals($0 / Double(count), 0) } ?? "–",
+            Layout.grouped(rate.median), Layout.range(rate), Layout.ratio(rate.median, disk),
+            Layout.ratio(rate.median, sqlite),
+            sample(group, row, "diskBytes").median.map { Layout.decimals($0 / Double(count), 0) } ?? "–",
           ]
         )
       )
@@ -72,7 +74,7 @@ struct Report {
         lines.append(
           Self.line(
             "\(title): \(Self.engineTitle(row.engine))",
-            [Self.grouped(rate.median), Self.range(rate), "", Self.ratio(rate.median, sqlite), ""]
+            [Layout.grouped(rate.median), Layout.range(rate), "", Layout.ratio(rate.median, sqlite), ""]
           )
         )
       }
@@ -94,9 +96,9 @@ struct Report {
             Self.line(
               "\(title) after a \(isKilled ? "kill" : "clean close"): \(Self.engineTitle(row.engine))",
               [
-                time.median.map { Self.decimals($0, 4) } ?? "–",
-                "\(Self.decimals(time.least, 4))–\(Self.decimals(time.most, 4))", "",
-                Self.ratio(time.median, sqlite), "",
+                time.median.map { Layout.decimals($0, 4) } ?? "–",
+                "\(Layout.decimals(time.least, 4))–\(Layout.decimals(time.most, 4))", "",
+                Layout.ratio(time.median, sqlite), "",
               ]
             )
           )
@@ -120,9 +122,9 @@ struct Report {
           Self.line(
             "\(Self.engineTitle(row.engine)): \(title)",
             [
-              Self.decimals((median - without) / events, 2),
-              "\(Self.decimals((sample.least - without) / events, 2))–\(Self.decimals((sample.most - without) / events, 2))",
-              "", "", Self.decimals((median - without) / 1_048_576, 1),
+              Layout.decimals((median - without) / events, 2),
+              "\(Layout.decimals((sample.least - without) / events, 2))–\(Layout.decimals((sample.most - without) / events, 2))",
+              "", "", Layout.decimals((median - without) / 1_048_576, 1),
             ]
           )
         )
@@ -140,7 +142,7 @@ struct Report {
   // MARK: JSON
 
   func json() -> String {
-    var parts = machine.facts.map { "\(Self.quoted($0.name)):\(Self.quoted($0.value))" }
+    var parts = machine.facts.map { "\(Layout.quoted($0.name)):\(Layout.quoted($0.value))" }
     let arguments = campaign.arguments
     parts += [
       "\"events\":\(arguments.events)", "\"synced_events\":\(arguments.syncedEvents)",
@@ -150,29 +152,13 @@ struct Report {
     let rows = Plan.groups.flatMap { group in
       group.rows.map { row in
         let key = Campaign.key(group, row)
-        let samples = (campaign.samples[key] ?? [:]).sorted { $0.key < $1.key }.filter {
-          !$0.value.values.isEmpty
-        }
-        let values = samples.map {
-          "\(Self.quoted($0.key)):[\($0.value.values.map { "\($0)" }.joined(separator: ","))]"
-        }
+        let values = Layout.members(campaign.samples[key] ?? [:])
         return
-          "{\"group\":\(Self.quoted(group.title)),\"engine\":\(Self.quoted(row.title)),\"batch\":\(row.batchSize),\"killed\":\(row.isKilled),\(values.joined(separator: ","))}"
+          "{\"group\":\(Layout.quoted(group.title)),\"engine\":\(Layout.quoted(row.title)),\"batch\":\(row.batchSize),\"killed\":\(row.isKilled),\(values.joined(separator: ","))}"
       }
     }
     parts.append("\"rows\":[\n\(rows.joined(separator: ",\n"))\n]")
     return "{\(parts.joined(separator: ",\n"))}\n"
-  }
-
-  private static func quoted(_ text: String) -> String {
-    let escaped = text.unicodeScalars.map { scalar in
-      switch scalar {
-      case "\"", "\\": "\\\(scalar)"
-      case _ where scalar.value < 0x20: " "
-      default: "\(scalar)"
-      }
-    }
-    return "\"\(escaped.joined())\""
   }
 
   // MARK: Layout
@@ -185,51 +171,9 @@ struct Report {
     }
   }
 
-  private static let widths = [12, 23, 9, 9, 13]
+  private static let layout = Layout(titleWidth: 50, widths: [12, 23, 9, 9, 13])
 
   private static func header(_ title: String, _ columns: [String]) -> String { line(title, columns) }
 
-  private static func line(_ title: String, _ columns: [String]) -> String {
-    var text = left(title, 50)
-    for (column, width) in zip(columns, widths) { text += right(column, width) }
-    while text.last == " " { text.removeLast() }
-    return text
-  }
-
-  private static func left(_ text: String, _ width: Int) -> String {
-    text + String(repeating: " ", count: max(0, width - text.count))
-  }
-
-  private static func right(_ text: String, _ width: Int) -> String {
-    String(repeating: " ", count: max(0, width - text.count)) + text
-  }
-
-  private static func ratio(_ value: Double?, _ base: Double?) -> String {
-    guard let value, let base, base > 0 else { return "–" }
-    return decimals(value / base, 2)
-  }
-
-  private static func range(_ sample: Sample) -> String { "\(grouped(sample.least))–\(grouped(sample.most))" }
-
-  private static func grouped(_ value: Double?) -> String { value.map { grouped(Int($0.rounded())) } ?? "–" }
-
-  private static func grouped(_ value: Int) -> String {
-    let digits = Array(String(value))
-    var text = ""
-    for (place, digit) in digits.enumerated() {
-      if place > 0, (digits.count - place) % 3 == 0 { text += "," }
-      text.append(digit)
-    }
-    return text
-  }
-
-  static func decimals(_ value: Double, _ places: Int) -> String {
-    var scale = 1
-    for _ in 0..<places { scale *= 10 }
-    let scaled = Int((value.magnitude * Double(scale)).rounded())
-    let sign = value < 0 && scaled > 0 ? "-" : ""
-    guard places > 0 else { return sign + String(scaled) }
-    let fraction = String(scaled % scale)
-    return "\(sign)\(scaled / scale).\(String(repeating: "0", count: places - fraction.count))\(fraction)"
-  }
+  private static func line(_ title: String, _ columns: [String]) -> String { layout.line(title, columns) }
 }

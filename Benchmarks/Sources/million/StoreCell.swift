@@ -1,10 +1,9 @@
 internal import AgentEvents
+internal import Harness
 internal import RunLedger
 
-/// One measurement, in a process of its own: no measurement inherits another's heap, and a store can be killed.
-///
-/// The parent starts its own program again with a cell's words; results come back in a file, so that they survive a kill.
-enum Cell {
+/// One measurement of a store, in a process of its own.
+enum StoreCell {
   case write(Write)
   case read(Read)
 
@@ -87,7 +86,7 @@ enum Cell {
       if cell.isKilled { SystemCall.killSelf() }
       let start = SystemCall.nanoseconds()
       try engine.close()
-      findings["closeSeconds"] = seconds(since: start)
+      findings["closeSeconds"] = SystemCall.seconds(since: start)
     case .read(let cell):
       try cell.run(&findings)
     }
@@ -95,15 +94,15 @@ enum Cell {
   }
 }
 
-private func seconds(since start: UInt64) -> Double { Double(SystemCall.nanoseconds() - start) / 1e9 }
-
-extension Cell.Write {
+extension StoreCell.Write {
   /// Events are made this many at a time, off the clock.
   private static let chunkCount = 4000
 
   func run(_ findings: inout Findings) throws -> any Engine {
     var events = EventGenerator(seed: seed)
-    try warmUp()
+    try engine.warmUp(
+      beside: path, durability, byteCount: 32 << 20, events: durability == .synced ? 100 : Self.chunkCount,
+      batchSize: batchSize, seed: seed)
     let engine = try engine.type.init(creating: path, durability, byteCount: count * 1600 + (8 << 20))
     var digest = RowDigest()
     var (busy, payloadBytes) = (UInt64(0), 0)
@@ -132,27 +131,17 @@ extension Cell.Write {
     for fact in engine.facts { findings[fact.name] = fact.value }
     return engine
   }
-
-  /// A small store beside, so that code, clocks and the disk are awake. The parent removes it: freeing a file's blocks
-  /// keeps the disk busy for a while.
-  private func warmUp() throws {
-    let other = path + ".warm"
-    let engine = try engine.type.init(creating: other, durability, byteCount: 32 << 20)
-    var events = EventGenerator(seed: seed &+ 1)
-    try engine.stage(events.take(durability == .synced ? 100 : Self.chunkCount))
-    try engine.commit(batchSize: batchSize)
-    try engine.close()
-  }
 }
 
-extension Cell.Read {
+extension StoreCell.Read {
   func run(_ findings: inout Findings) throws {
     // The library's own first steps are not the store's memory.
-    try warmUp()
+    try engine.warmUp(
+      beside: path, .unsynced, byteCount: 1 << 20, events: 100, batchSize: 100, seed: seed)
     let memoryBefore = try SystemCall.anonymousMemory()
     var start = SystemCall.nanoseconds()
     let store = try engine.type.init(opening: path, forWriting: false)
-    findings["openSeconds"] = seconds(since: start)
+    findings["openSeconds"] = SystemCall.seconds(since: start)
     findings["memoryOpen"] = Double(try SystemCall.anonymousMemory() - memoryBefore)
     for fact in store.facts { findings[fact.name] = fact.value }
     if lookUps > 0 {
@@ -165,7 +154,7 @@ extension Cell.Read {
     var digest = RowDigest()
     start = SystemCall.nanoseconds()
     try store.scan { digest.add(id: $0, run: $1, payload: $2) }
-    findings["scanRate"] = Double(digest.count) / seconds(since: start)
+    findings["scanRate"] = Double(digest.count) / SystemCall.seconds(since: start)
     findings["rows"] = Double(digest.count)
     findings.digest = digest.value
     if lookUps > 0 { try lookUp(store, &findings) }
@@ -173,17 +162,8 @@ extension Cell.Read {
 
     start = SystemCall.nanoseconds()
     let writable = try engine.type.init(opening: path, forWriting: true)
-    findings["openForWritingSeconds"] = seconds(since: start)
+    findings["openForWritingSeconds"] = SystemCall.seconds(since: start)
     try writable.close()
-  }
-
-  private func warmUp() throws {
-    let other = path + ".warm"
-    let engine = try engine.type.init(creating: other, .unsynced, byteCount: 1 << 20)
-    var events = EventGenerator(seed: seed &+ 1)
-    try engine.stage(events.take(100))
-    try engine.commit(batchSize: 100)
-    try engine.close()
   }
 
   private func lookUp(_ store: any Engine, _ findings: inout Findings) throws {
@@ -195,14 +175,14 @@ extension Cell.Read {
     for id in present {
       guard try store.find(id: id) != nil else { throw BenchmarkError("\(path): event \(id) is missing") }
     }
-    findings["hitRate"] = Double(lookUps) / seconds(since: start)
+    findings["hitRate"] = Double(lookUps) / SystemCall.seconds(since: start)
     start = SystemCall.nanoseconds()
     for id in absent {
       guard try store.find(id: id) == nil else {
         throw BenchmarkError("\(path): event \(id) was never stored")
       }
     }
-    findings["missRate"] = Double(lookUps) / seconds(since: start)
+    findings["missRate"] = Double(lookUps) / SystemCall.seconds(since: start)
 
     let runs = (0..<max(1, lookUps / 50)).map {
       EventGenerator.runID(Int(UInt64($0 + 1) &* 2_654_435_761 % UInt64(runCount)), seed: seed)
@@ -214,37 +194,8 @@ extension Cell.Read {
       guard read > 0 else { throw BenchmarkError("\(path): run \(run) is missing") }
       events += read
     }
-    let elapsed = seconds(since: start)
+    let elapsed = SystemCall.seconds(since: start)
     findings["runRate"] = Double(runs.count) / elapsed
     findings["runEventRate"] = Double(events) / elapsed
-  }
-}
-
-/// What a cell found: numbers by name, and the digest of the rows.
-struct Findings {
-  private var values: [String: Double] = [:]
-  var digest: UInt64 = 0
-
-  init() {}
-
-  subscript(name: String) -> Double? {
-    get { values[name] }
-    set { values[name] = newValue }
-  }
-
-  var text: String {
-    values.map { "\($0.key) \($0.value)\n" }.joined() + "digest \(digest)\n"
-  }
-
-  init(text: String) throws {
-    for line in text.split(separator: "\n") {
-      let words = line.split(separator: " ")
-      guard words.count == 2 else { throw BenchmarkError("a cell reported '\(line)'") }
-      if words[0] == "digest" {
-        digest = UInt64(words[1]) ?? 0
-      } else {
-        values[String(words[0])] = Double(words[1])
-      }
-    }
   }
 }

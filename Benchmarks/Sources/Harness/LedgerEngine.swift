@@ -1,28 +1,28 @@
 internal import LogEngine
-internal import RunLedger
+package import RunLedger
 
 /// The ledger itself, through its public interface, with the options it has unless told otherwise.
-final class LedgerEngine: Engine {
+package final class LedgerEngine: Engine {
   private let ledger: Ledger
   private var staged: [Event] = []
 
-  init(creating path: String, _ durability: Durability, byteCount: Int) throws {
+  package init(creating path: String, _ durability: Durability, byteCount: Int) throws {
     var options = LedgerOptions()
     options.creation = .mustNotExist
     options.syncPolicy = durability == .unsynced ? .never : .always
     ledger = try Ledger.open(at: path, options: options)
   }
 
-  init(opening path: String, forWriting: Bool) throws {
+  package init(opening path: String, forWriting: Bool) throws {
     var options = LedgerOptions()
     options.access = forWriting ? .readWrite : .readOnly
     ledger = try Ledger.open(at: path, options: options)
     _ = try ledger.withEvent(at: ledger.latestOffset) { $0.payload.byteCount }
   }
 
-  func stage(_ events: [Event]) { staged = events }
+  package func stage(_ events: [Event]) { staged = events }
 
-  func commit(batchSize: Int) throws {
+  package func commit(batchSize: Int) throws {
     if batchSize == 1 {
       for event in staged { try ledger.append(event) }
     } else {
@@ -32,20 +32,20 @@ final class LedgerEngine: Engine {
     }
   }
 
-  func close() throws { try ledger.close() }
+  package func close() throws { try ledger.close() }
 
-  func scan(_ body: (RawSpan, RawSpan, RawSpan) -> Void) throws {
+  package func scan(_ body: (RawSpan, RawSpan, RawSpan) -> Void) throws {
     try ledger.forEachEvent { view throws(LedgerError) in
       body(view.id, view.runID, view.payload)
       return true
     }
   }
 
-  func find(id: String) throws -> Int? {
+  package func find(id: String) throws -> Int? {
     try ledger.withEvent(id: id) { view throws(LedgerError) in view.payload.byteCount }
   }
 
-  func read(run: String) throws -> (events: Int, payloadBytes: Int) {
+  package func read(run: String) throws -> (events: Int, payloadBytes: Int) {
     var (events, payloadBytes) = (0, 0)
     try ledger.forEachEvent(run: run) { view throws(LedgerError) in
       events += 1
@@ -55,7 +55,7 @@ final class LedgerEngine: Engine {
     return (events, payloadBytes)
   }
 
-  var facts: [(name: String, value: Double)] {
+  package var facts: [(name: String, value: Double)] {
     let (index, names) = ledger.indexSize
     return [
       ("indexBytes", Double(index)), ("nameBytes", Double(names)), ("segments", Double(ledger.size.segments)),

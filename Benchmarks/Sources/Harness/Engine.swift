@@ -1,9 +1,10 @@
-internal import RunLedger
+internal import AgentEvents
+package import RunLedger
 
 /// What is measured: a store of events, created once, written by one thread, closed or killed, and opened again.
 ///
 /// To add one, conform a class to this and give it a row in `EngineName`, and rows in `Plan`.
-protocol Engine: AnyObject {
+package protocol Engine: AnyObject {
   /// Makes an empty store at a path where nothing is. `byteCount` is about what will be stored, for those that reserve it.
   init(creating path: String, _ durability: Durability, byteCount: Int) throws
 
@@ -32,7 +33,7 @@ protocol Engine: AnyObject {
 }
 
 /// What a commit means.
-enum Durability: String {
+package enum Durability: String {
   /// Nothing is synced: `.never`; SQLite: OFF.
   case unsynced
   /// SQLite's NORMAL: no power cut corrupts, but it may take back the last commits.
@@ -41,10 +42,10 @@ enum Durability: String {
   case synced
 }
 
-enum EngineName: String, CaseIterable {
+package enum EngineName: String, CaseIterable {
   case disk, ledger, sqlite
 
-  var type: any Engine.Type {
+  package var type: any Engine.Type {
     switch self {
     case .disk: DiskEngine.self
     case .ledger: LedgerEngine.self
@@ -52,8 +53,21 @@ enum EngineName: String, CaseIterable {
     }
   }
 
+  /// Makes and closes a small store of another seed's events beside `path`, so that code, clocks and the disk are awake.
+  /// The parent process removes it: freeing a file's blocks keeps the disk busy for a while.
+  package func warmUp(
+    beside path: String, _ durability: Durability, byteCount: Int, events count: Int, batchSize: Int,
+    seed: UInt64
+  ) throws {
+    let engine = try type.init(creating: path + ".warm", durability, byteCount: byteCount)
+    var events = EventGenerator(seed: seed &+ 1)
+    try engine.stage(events.take(count))
+    try engine.commit(batchSize: batchSize)
+    try engine.close()
+  }
+
   /// How the table calls the engine under a durability.
-  func title(_ durability: Durability) -> String {
+  package func title(_ durability: Durability) -> String {
     switch (self, durability) {
     case (.disk, .unsynced): "disk: pwrite"
     case (.disk, _): "disk: pwrite, fdatasync"
@@ -67,7 +81,7 @@ enum EngineName: String, CaseIterable {
 }
 
 /// Why a measurement could not be made; one sentence.
-struct BenchmarkError: Error, CustomStringConvertible {
-  let description: String
-  init(_ description: String) { self.description = description }
+package struct BenchmarkError: Error, CustomStringConvertible {
+  package let description: String
+  package init(_ description: String) { self.description = description }
 }

@@ -1,9 +1,9 @@
 internal import Glibc
-internal import RunLedger
+package import RunLedger
 
 /// The bare disk: the same bytes, laid out before the clock starts, with nothing but `pwrite` into a preallocated file,
 /// and `fdatasync`. What no store can beat while it keeps to system calls.
-final class DiskEngine: Engine {
+package final class DiskEngine: Engine {
   private let file: Int32
   private let path: String
   private let syncs: Bool
@@ -14,7 +14,7 @@ final class DiskEngine: Engine {
   /// A frame's header and an event's fixed fields: what the ledger writes besides texts and payload.
   private static let fixedByteCount = 32 + 48
 
-  init(creating path: String, _ durability: Durability, byteCount: Int) throws {
+  package init(creating path: String, _ durability: Durability, byteCount: Int) throws {
     self.path = path
     syncs = durability != .unsynced
     file = unsafe open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
@@ -24,7 +24,7 @@ final class DiskEngine: Engine {
     guard fsync(file) == 0 else { throw SystemCall.failure("fsync", path) }
   }
 
-  init(opening path: String, forWriting: Bool) throws {
+  package init(opening path: String, forWriting: Bool) throws {
     self.path = path
     syncs = false
     file = unsafe open(path, O_RDONLY | O_CLOEXEC)
@@ -33,7 +33,7 @@ final class DiskEngine: Engine {
 
   deinit { _ = Glibc.close(file) }
 
-  func stage(_ events: [Event]) {
+  package func stage(_ events: [Event]) {
     bytes.removeAll(keepingCapacity: true)
     starts.removeAll(keepingCapacity: true)
     for event in events {
@@ -60,7 +60,7 @@ final class DiskEngine: Engine {
     for byte in 0..<4 { bytes[place + byte] = UInt8(truncatingIfNeeded: value >> UInt32(8 * byte)) }
   }
 
-  func commit(batchSize: Int) throws {
+  package func commit(batchSize: Int) throws {
     try unsafe bytes.withUnsafeBytes { bytes in
       for first in stride(from: 0, to: starts.count - 1, by: batchSize) {
         let end = starts[min(first + batchSize, starts.count - 1)]
@@ -74,9 +74,9 @@ final class DiskEngine: Engine {
     }
   }
 
-  func close() throws {}
+  package func close() throws {}
 
-  func scan(_ body: (RawSpan, RawSpan, RawSpan) -> Void) throws {
+  package func scan(_ body: (RawSpan, RawSpan, RawSpan) -> Void) throws {
     var buffer = [UInt8](repeating: 0, count: 8 << 20)
     var position = 0
     while true {
@@ -109,9 +109,9 @@ final class DiskEngine: Engine {
     (0..<4).reduce(0) { $0 | Int(buffer[place + $1]) << (8 * $1) }
   }
 
-  func find(id: String) throws -> Int? { throw BenchmarkError("the bare disk finds nothing") }
-  func read(run: String) throws -> (events: Int, payloadBytes: Int) {
+  package func find(id: String) throws -> Int? { throw BenchmarkError("the bare disk finds nothing") }
+  package func read(run: String) throws -> (events: Int, payloadBytes: Int) {
     throw BenchmarkError("the bare disk finds nothing")
   }
-  var facts: [(name: String, value: Double)] { [] }
+  package var facts: [(name: String, value: Double)] { [] }
 }

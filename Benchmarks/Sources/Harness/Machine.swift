@@ -1,8 +1,8 @@
 /// Where figures were taken: without this they say nothing.
-struct Machine {
-  var facts: [(name: String, value: String)] = []
+package struct Machine {
+  package private(set) var facts: [(name: String, value: String)] = []
 
-  init(dataDirectory: String) {
+  package init(dataDirectory: String) {
     facts.append(("cores", "\(SystemCall.coreCount()) × \(Self.field("model name", of: "/proc/cpuinfo"))"))
     facts.append(("memory", Self.field("MemTotal", of: "/proc/meminfo")))
     facts.append(("system", SystemCall.systemName()))
@@ -14,7 +14,10 @@ struct Machine {
     facts.append(("load before", Self.load()))
   }
 
-  static func load() -> String {
+  /// Takes the load again, once everything is measured.
+  package mutating func finish() { facts.append(("load after", Self.load())) }
+
+  private static func load() -> String {
     do {
       return try SystemCall.read("/proc/loadavg").split(separator: " ").prefix(3).joined(separator: " ")
     } catch {

@@ -1,9 +1,9 @@
 internal import CSQLite
-internal import RunLedger
+package import RunLedger
 
 /// SQLite as the ledger that ours replaces used it: its table, its unique id and five further indexes, its insert, WAL;
 /// but through the C interface with prepared statements, which is the best it can do.
-final class SQLiteEngine: Engine {
+package final class SQLiteEngine: Engine {
   private let connection: Connection
   private let insert: Statement
   private var staged: [(event: Event, createdAt: String)] = []
@@ -39,7 +39,7 @@ final class SQLiteEngine: Engine {
     try Statement(connection, "SELECT \(Self.columns) FROM events WHERE run_id = ? ORDER BY offset")
   }
 
-  init(creating path: String, _ durability: Durability, byteCount: Int) throws {
+  package init(creating path: String, _ durability: Durability, byteCount: Int) throws {
     let synchronous =
       switch durability {
       case .unsynced: "OFF"
@@ -53,12 +53,20 @@ final class SQLiteEngine: Engine {
     insert = try Self.insert(connection)
   }
 
-  init(opening path: String, forWriting: Bool) throws {
+  package init(opening path: String, forWriting: Bool) throws {
     connection = try Connection(path, forWriting ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY)
     if forWriting { try connection.run("PRAGMA synchronous=FULL") }
     insert = try Self.insert(connection)
     let last = try Statement(connection, "SELECT offset, payload FROM events ORDER BY offset DESC LIMIT 1")
     guard try last.step() else { throw BenchmarkError("\(path) holds no event") }
+  }
+
+  /// One more connection to a database that was created, for another thread; it waits its turn.
+  package init(joining path: String) throws {
+    connection = try Connection(path, SQLITE_OPEN_READWRITE)
+    try connection.run("PRAGMA busy_timeout=60000")
+    try connection.run("PRAGMA synchronous=FULL")
+    insert = try Self.insert(connection)
   }
 
   private static func insert(_ connection: Connection) throws -> Statement {
@@ -69,49 +77,60 @@ final class SQLiteEngine: Engine {
   }
 
   /// Making the text of the time is the caller's work, not the database's.
-  func stage(_ events: [Event]) { staged = events.map { ($0, $0.createdAt.description) } }
+  package func stage(_ events: [Event]) { staged = events.map { ($0, $0.createdAt.description) } }
 
-  func commit(batchSize: Int) throws {
+  package func commit(batchSize: Int) throws {
     for start in stride(from: 0, to: staged.count, by: batchSize) {
       if batchSize > 1 { try connection.run("BEGIN") }
       for (event, createdAt) in staged[start..<min(start + batchSize, staged.count)] {
-        insert.bind(1, event.id)
-        insert.bind(2, event.runID)
-        insert.bind(3, event.turn)
-        insert.bind(4, event.kind)
-        insert.bind(5, event.actor)
-        insert.bind(7, createdAt)
-        insert.bind(8, event.schemaVersion)
-        insert.bind(9, event.sessionID)
-        insert.bind(10, event.modelProfile)
-        insert.bind(11, event.modelID)
-        try insert.step(binding: event.payload, at: 6)
+        try insert(event, createdAt: createdAt)
       }
       if batchSize > 1 { try connection.run("COMMIT") }
     }
   }
 
-  func close() throws {
+  /// Inserts one event, with its time as text; outside of a transaction it is one of its own.
+  package func insert(_ event: Event, createdAt: String) throws {
+    insert.bind(1, event.id)
+    insert.bind(2, event.runID)
+    insert.bind(3, event.turn)
+    insert.bind(4, event.kind)
+    insert.bind(5, event.actor)
+    insert.bind(7, createdAt)
+    insert.bind(8, event.schemaVersion)
+    insert.bind(9, event.sessionID)
+    insert.bind(10, event.modelProfile)
+    insert.bind(11, event.modelID)
+    try insert.step(binding: event.payload, at: 6)
+  }
+
+  /// Moves everything from the write-ahead log into the main file.
+  package func checkpoint() throws { try connection.run("PRAGMA wal_checkpoint(TRUNCATE)") }
+
+  /// Copies the database to a new file by SQLite's backup interface: all pages in one step, the copy synced by its default.
+  package func backUp(to path: String) throws { try connection.backUp(to: path) }
+
+  package func close() throws {
     insert.finalize()
     if case .success(let statement) = byID { statement.finalize() }
     if case .success(let statement) = byRun { statement.finalize() }
     try connection.close()
   }
 
-  func scan(_ body: (RawSpan, RawSpan, RawSpan) -> Void) throws {
+  package func scan(_ body: (RawSpan, RawSpan, RawSpan) -> Void) throws {
     let statement = try Statement(connection, "SELECT \(Self.columns) FROM events ORDER BY offset")
     defer { statement.finalize() }
     while try statement.step() { statement.withColumns(0, 1, 5, body) }
   }
 
-  func find(id: String) throws -> Int? {
+  package func find(id: String) throws -> Int? {
     let statement = try byID.get()
     statement.bind(1, id)
     defer { statement.reset() }
     return try statement.step() ? statement.readRow(payload: 5) : nil
   }
 
-  func read(run: String) throws -> (events: Int, payloadBytes: Int) {
+  package func read(run: String) throws -> (events: Int, payloadBytes: Int) {
     let statement = try byRun.get()
     statement.bind(1, run)
     defer { statement.reset() }
@@ -123,5 +142,5 @@ final class SQLiteEngine: Engine {
     return (events, payloadBytes)
   }
 
-  var facts: [(name: String, value: Double)] { [] }
+  package var facts: [(name: String, value: Double)] { [] }
 }

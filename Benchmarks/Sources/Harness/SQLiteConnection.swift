@@ -22,6 +22,17 @@ internal import CSQLite
     unsafe handle = nil
   }
 
+  func backUp(to path: String) throws {
+    let copy = try Connection(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE)
+    guard let backup = unsafe sqlite3_backup_init(copy.handle, "main", handle, "main") else {
+      throw copy.failure(1)
+    }
+    let code = unsafe sqlite3_backup_step(backup, -1)
+    unsafe sqlite3_backup_finish(backup)
+    guard code == SQLITE_DONE else { throw copy.failure(code) }
+    try copy.close()
+  }
+
   fileprivate func failure(_ code: Int32) -> BenchmarkError {
     BenchmarkError("SQLite error \(code): \(unsafe String(cString: sqlite3_errmsg(handle)))")
   }
