@@ -173,7 +173,7 @@ import Testing
     let trimmed = Monitor(UInt64?.none)
     disk.observe { call in
       guard call.operation == .link, call.name == "00000001.seg" else { return nil }
-      worker.perform {
+      _ = worker.perform {
         do throws(LedgerError) {
           let records = try ledger.trim(before: 100).records
           trimmed.update { $0 = records }
