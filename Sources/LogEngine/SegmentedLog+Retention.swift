@@ -28,13 +28,13 @@ extension SegmentedLog {
   /// waits for a copy that is being made. Throws what an append would.
   @discardableResult
   public func trim(before offset: Offset) throws(LogError) -> Trimmed {
-    try excludingCopies { () throws(LogError) in try drop(before: offset) }
+    try checkProcess()
+    return try excludingCopies { () throws(LogError) in try drop(before: offset) }
   }
 
   /// To be called within `excludingCopies`.
   package func drop(before offset: Offset) throws(LogError) -> Trimmed {
-    try checkProcess()
-    return try writer.withLock { (writer) throws(LogError) in
+    try writer.withLock { (writer) throws(LogError) in
       _ = try checked(writer.state)
       guard let start = published.withLock({ $0.start(keeping: offset) }) else { return Trimmed() }
       // Nothing is reserved before the switch, and if even a header is too much there is the reserve.

@@ -112,19 +112,16 @@ extension SegmentedLog {
   }
 
   /// Makes everything durable, marks the end as clean, and lets the next writer in. Closing again does nothing; any
-  /// other use afterwards throws `.closed`. Throws `.outcomeUnknown` if an append or a sync did: what was not durable by
-  /// then is not promised.
+  /// other use afterwards throws `.closed`. Waits for a copy that is being made. Throws `.outcomeUnknown` if an append or a
+  /// sync did: what was not durable by then is not promised.
   public func close() throws(LogError) {
-    try excludingCopies { () throws(LogError) in try closeWriter() }
-  }
-
-  /// To be called within `excludingCopies`.
-  package func closeWriter() throws(LogError) {
     try checkProcess()
-    try housekeeping.withLock { (_) throws(LogError) in try closeWriterAlone() }
+    try excludingCopies { () throws(LogError) in
+      try housekeeping.withLock { (_) throws(LogError) in try closeAlone() }
+    }
   }
 
-  private func closeWriterAlone() throws(LogError) {
+  private func closeAlone() throws(LogError) {
     try writer.withLock { (writer) throws(LogError) in
       defer {
         if let prepared = writer.prepared.take() { directory.discard(prepared) }
@@ -383,12 +380,12 @@ extension SegmentedLog {
   ///
   /// A crash leaves the old log or the empty one. Records being read meanwhile stay readable to their readers.
   public func reset() throws(LogError) {
+    try checkProcess()
     try excludingCopies { () throws(LogError) in try empty() }
   }
 
   /// To be called within `excludingCopies`.
   package func empty() throws(LogError) {
-    try checkProcess()
     try writer.withLock { (writer) throws(LogError) in
       let last: SegmentNumber
       switch try directory.withReserve({ () throws(LogError) in try usable(&writer) }) {

@@ -86,6 +86,10 @@ import Testing
       case 2, 3:
         return try log.close()
       case 4...6: environment.advance(by: .zero)
+      case 7:
+        let spans = try log.segmentSpans()
+        for span in spans { known.starts.formUnion([span.offsets.lowerBound, span.offsets.upperBound]) }
+        try log.trim(before: spans[Int.random(in: 0..<spans.count, using: &generator)].offsets.upperBound)
       default:
         var records: [String] = []
         for part in 0..<Int.random(in: 1...3, using: &generator) {

@@ -232,231 +232,25 @@ import Testing
     }
   }
 
-  // MARK: Destinations
-
-  @Test func `what is at the destination stays unless it is to be replaced`() throws {
-    let disk = MemoryFileSystem()
+  @Test func `appends go on while segments are linked`() throws {
+    let disk = ObservedFileSystem(MemoryFileSystem())
     let (log, records) = try Self.filled(disk)
+    let appended = Locked(false)
+    disk.observe { call in
+      guard call.operation == .link, call.name == "00000001.seg" else { return nil }
+      // On this very thread: were the writer's lock held, this would never end.
+      do throws(LogError) {
+        try TestLog.append(log, ["meanwhile"])
+        appended.withLock { $0 = true }
+      } catch {
+        Issue.record(error)
+      }
+      return nil
+    }
     try log.snapshot(to: Self.path)
-    try TestLog.append(log, ["later"])
-    #expect(try #require(throws: LogError.self) { try log.snapshot(to: Self.path) }.code == .alreadyExists)
+    #expect(appended.withLock { $0 })
+    #expect(try TestLog.records(log) == records + ["meanwhile"])
     #expect(try TestLog.records(try Self.opened(disk) { $0.access = .readOnly }) == records)
-    try log.snapshot(to: Self.path, replacing: true)
-    #expect(try TestLog.records(try Self.opened(disk) { $0.access = .readOnly }) == records + ["later"])
-    #expect(try disk.status(of: "copy.tmp") == nil)
-    // A writer has it open.
-    let copy = try Self.opened(disk)
-    #expect(
-      try #require(throws: LogError.self) { try log.snapshot(to: Self.path, replacing: true) }.code == .locked
-    )
-    try copy.close()
-    try log.snapshot(to: Self.path, replacing: true)
-  }
-
-  @Test func `only a log is replaced, and only by what is not in or around it`() throws {
-    let place = TemporaryDirectory()
-    let disk = DiskFileSystem()
-    func path(_ name: String) -> String { place.path + "/" + name }
-    let log = try TestLog.open(disk, at: path("log"))
-    try TestLog.append(log, ["one"])
-    _ = try disk.createDirectory(path("mine"))
-    _ = try disk.open(path("mine/notes"), .createNew)
-    _ = try disk.createDirectory(path("empty"))
-    _ = try disk.open(path("file"), .createNew)
-    for name in ["mine", "empty", "file", "log", "log/copy", "log/../log", "log/deep/copy", "."] {
-      let error = try #require(throws: LogError.self) { try log.snapshot(to: path(name), replacing: true) }
-      let expected: LogError.Code = name == "log/deep/copy" ? .fileSystem : .badDestination
-      #expect(error.code == expected, "\(name): \(error)")
-    }
-    for name in ["mine", "empty", "file"] {
-      #expect(try #require(throws: LogError.self) { try log.snapshot(to: path(name)) }.code == .alreadyExists)
-    }
-    #expect(try disk.entries(of: path("mine")) == ["notes"])
-    #expect(try TestLog.records(log) == ["one"])
-    // A log inside the log's directory is a strange thing, and not to be replaced from within.
-    _ = try disk.createDirectory(path("outer"))
-    let outer = try TestLog.open(disk, at: path("outer"))
-    try outer.close()
-    _ = try disk.createDirectory(path("outer/inner"))
-    let inner = try TestLog.open(disk, at: path("outer/inner"))
-    #expect(
-      try #require(throws: LogError.self) { try inner.snapshot(to: path("outer"), replacing: true) }.code
-        == .badDestination)
-    #expect(try disk.entries(of: place.path).sorted() == ["empty", "file", "log", "mine", "outer"])
-  }
-
-  @Test func `what an interrupted copy left is removed, and what somebody else put there is not`() throws {
-    let disk = MemoryFileSystem()
-    let (log, records) = try Self.filled(disk)
-    _ = try disk.createDirectory("copy.tmp")
-    _ = try disk.open("copy.tmp/00000001.seg", .createNew)
-    _ = try disk.open("copy.tmp/SNAPSHOT", .createNew)
-    try log.snapshot(to: Self.path)
-    #expect(try TestLog.records(try Self.opened(disk)) == records)
-    _ = try disk.createDirectory("other.tmp")
-    _ = try disk.open("other.tmp/notes", .createNew)
-    let error = try #require(throws: LogError.self) { try log.snapshot(to: "other") }
-    #expect(error.code == .badDestination)
-    #expect(error.path == "other.tmp")
-    #expect(try disk.entries(of: "other.tmp") == ["notes"])
-  }
-
-  @Test func `two copies to one destination cannot mix`() throws {
-    let disk = MemoryFileSystem()
-    let (log, _) = try Self.filled(disk)
-    _ = try disk.createDirectory("copy.tmp")
-    let other = try disk.open("copy.tmp/LOCK", .createNew)
-    #expect(try other.tryLock())
-    #expect(try #require(throws: LogError.self) { try log.snapshot(to: Self.path) }.code == .locked)
-    #expect(try disk.entries(of: "copy.tmp") == ["LOCK"])
-  }
-
-  @Test func `sidecars of sealed segments are linked, and missing ones are not missed`() throws {
-    let disk = MemoryFileSystem()
-    let (log, records) = try Self.filled(disk)
-    _ = try disk.open("log/00000001.idx", .createNew)
-    try log.snapshot(to: Self.path)
-    #expect(try disk.status(of: "copy/00000001.idx")?.linkCount == 2)
-    #expect(try disk.status(of: "copy/00000002.idx") == nil)
-    #expect(try TestLog.records(try Self.opened(disk)) == records)
-  }
-
-  @Test func `a log in memory can be copied to a disk`() throws {
-    let place = TemporaryDirectory()
-    let (log, records) = try Self.filled(MemoryFileSystem())
-    let copy = try log.snapshot(
-      to: place.path + "/copy", replacing: false, in: DiskFileSystem.shared)
-    #expect(copy.copiedBytes == copy.bytes)
-    #expect(try TestLog.records(try Self.opened(DiskFileSystem.shared, at: place.path + "/copy")) == records)
-  }
-
-  @Test func `a log opened for reading makes no snapshot`() throws {
-    let disk = MemoryFileSystem()
-    try Self.filled(disk).0.close()
-    let log = try TestLog.open(disk) { $0.access = .readOnly }
-    #expect(try #require(throws: LogError.self) { try log.snapshot(to: Self.path) }.code == .readOnly)
-    #expect(try disk.status(of: "copy.tmp") == nil)
-  }
-
-  // MARK: What the list is for
-
-  /// A snapshot's files, changed.
-  private func changed(_ change: (inout DiskImage) -> Void) throws -> MemoryFileSystem {
-    let disk = MemoryFileSystem()
-    try Self.filled(disk).0.snapshot(to: Self.path)
-    var image = try DiskImage(of: disk, directory: Self.path)
-    change(&image)
-    return try image.disk(directory: Self.path)
-  }
-
-  @Test func `a listed segment that is missing, changed or foreign keeps writers out and is named`() throws {
-    let other = MemoryFileSystem()
-    let log = try TestLog.open(other)
-    for number in 0..<100 { try TestLog.append(log, [RecoveryTests.record(number + 7)]) }
-    let foreign = try DiskImage(of: other)
-    let changes: [(String, (inout DiskImage) -> Void)] = [
-      ("00000003.seg", { $0.files["00000003.seg"] = nil }),
-      ("00000002.seg", { $0.files["00000002.seg"] = nil }),
-      ("00000001.seg", { $0.files["00000001.seg"] = nil }),
-      ("00000001.seg", { $0.flip("00000001.seg", byte: 9000, bit: 3) }),
-      ("00000003.seg", { $0.truncate("00000003.seg", to: 9000) }),
-      ("00000001.seg", { $0.files["00000001.seg"] = foreign.files["00000001.seg"] }),
-      ("00000003.seg", { $0.rewriteHeaders("00000003.seg") { $0[176] ^= 1 } }),
-    ]
-    for (name, change) in changes {
-      let disk = try changed(change)
-      let before = try DiskImage(of: disk, directory: Self.path)
-      let error = try #require(throws: LogError.self) { try Self.opened(disk) }
-      #expect([.damaged, .missingSegment, .foreignSegment].contains(error.code), "\(name): \(error)")
-      #expect(error.path.contains("seg") || error.code == .missingSegment, "\(name): \(error)")
-      #expect(try DiskImage(of: disk, directory: Self.path) == before)
-      #expect(
-        try !SegmentedLog.verify(at: Self.path, application: .init(id: 0), fileSystem: disk) { _, _ in true }
-          .isSound)
-    }
-  }
-
-  @Test func `every flipped bit and every cut of SNAPSHOT is refused for writing, and reading goes on`()
-    throws
-  {
-    let disk = MemoryFileSystem()
-    let (log, records) = try Self.filled(disk, count: 60)
-    try log.snapshot(to: Self.path)
-    let image = try DiskImage(of: disk, directory: Self.path)
-    let bytes = try #require(image.files["SNAPSHOT"])
-    #expect(bytes.count == 80 + 3 * 32 + 8)
-    for bit in 0..<bytes.count * 8 {
-      var flipped = bytes
-      flipped[bit / 8] ^= 1 << (bit % 8)
-      #expect(SnapshotManifest.decode(flipped.span.rawBytes) == .invalid)
-    }
-    for length in 0..<bytes.count {
-      #expect(SnapshotManifest.decode(Array(bytes[..<length]).span.rawBytes) == .invalid)
-    }
-    for place in [0, 9, 40, 90, 150] {
-      var damaged = image
-      damaged.flip("SNAPSHOT", byte: place, bit: 1)
-      let disk = try damaged.disk(directory: Self.path)
-      let error = try #require(throws: LogError.self) { try Self.opened(disk) }
-      #expect(error.code == .damaged)
-      #expect(error.path.hasSuffix("SNAPSHOT"))
-      #expect(try DiskImage(of: disk, directory: Self.path) == damaged)
-      let reader = try Self.opened(disk) { $0.access = .readOnly }
-      #expect(try TestLog.records(reader) == records)
-      #expect(reader.recovery.damage.map(\.kind) == [.snapshot])
-    }
-  }
-
-  @Test func `hostile lists under a right checksum never trap`() throws {
-    let disk = MemoryFileSystem()
-    let (log, _) = try Self.filled(disk, count: 60)
-    try log.snapshot(to: Self.path)
-    let bytes = try #require(try DiskImage(of: disk, directory: Self.path).files["SNAPSHOT"])
-    var generator = SeededGenerator(seed: 4)
-    var refused = 0
-    for _ in 0..<3000 {
-      var hostile = bytes
-      for _ in 0..<Int.random(in: 1...3, using: &generator) {
-        let place = Int.random(in: 8..<hostile.count - 8, using: &generator)
-        hostile[place] =
-          [0, 0x7F, 0x80, 0xFF, UInt8.random(in: 0...255, using: &generator)][
-            Int.random(in: 0..<5, using: &generator)]
-      }
-      Self.resum(&hostile)
-      if SnapshotManifest.decode(hostile.span.rawBytes) == .invalid { refused += 1 }
-      // Whatever it says, opening says no or yes, and does not trap.
-      var image = try DiskImage(of: disk, directory: Self.path)
-      image.files["SNAPSHOT"] = hostile
-      do { _ = try Self.opened(try image.disk(directory: Self.path)) } catch is LogError {}
-    }
-    #expect(refused > 500)
-  }
-
-  static func resum(_ bytes: inout [UInt8]) {
-    let sum = XXH3.hash64(bytes.span.rawBytes.extracting(0..<bytes.count - 8))
-    for index in 0..<8 {
-      bytes[bytes.count - 8 + index] = UInt8(truncatingIfNeeded: sum >> UInt64(8 * index))
-    }
-  }
-
-  @Test func `a list of a later version is refused by its number`() throws {
-    let disk = try changed { image in
-      image.files["SNAPSHOT"]?[8] = 2
-      Self.resum(&image.files["SNAPSHOT"]!)
-    }
-    let error = try #require(throws: LogError.self) { try Self.opened(disk) }
-    #expect(error.code == .newerFormat)
-    #expect(error.detail.contains("version 2"))
-  }
-
-  @Test func `SNAPSHOT alone is no empty directory to create a log in`() throws {
-    let disk = try changed { image in image.files = image.files.filter { $0.key == "SNAPSHOT" } }
-    for access in [LogOptions.Access.readOnly, .readWrite] {
-      #expect(throws: LogError.self) {
-        try TestLog.open(disk, at: Self.path) { $0.access = access }
-      }
-    }
-    #expect(try Self.names(disk) == ["SNAPSHOT"])
   }
 }
 

@@ -161,6 +161,40 @@ import Testing
     #expect(error.description.contains("1 and 6"))
   }
 
+  @Test func `appends go on while a copy is made, also with a trim waiting for it to end`() throws {
+    let place = TemporaryDirectory()
+    let disk = ObservedFileSystem(DiskFileSystem())
+    var options = LedgerOptions()
+    options.creation = .createIfMissing
+    let ledger = try Ledger.open(
+      at: place.path + "/ledger", options: options, fileSystem: disk, environment: SystemEnvironment())
+    try ledger.extend(events(5))
+    let worker = Worker()
+    let trimmed = Monitor(UInt64?.none)
+    disk.observe { call in
+      guard call.operation == .link, call.name == "00000001.seg" else { return nil }
+      _ = worker.perform {
+        do throws(LedgerError) {
+          let records = try ledger.trim(before: 100).records
+          trimmed.update { $0 = records }
+        } catch {
+          Issue.record(error)
+        }
+      }
+      Thread.sleep(forTimeInterval: 0.1)
+      do {
+        #expect(trimmed.update { $0 } == nil, "what is being copied is not dropped")
+        #expect(try ledger.append(.test("meanwhile")).offset == 6)
+      } catch {
+        Issue.record(error)
+      }
+      return nil
+    }
+    #expect(try ledger.snapshot(to: place.path + "/copy").latestOffset == 5)
+    #expect(trimmed.wait { $0 } == 6)
+    #expect(try open(place.path + "/copy") { $0.access = .readOnly }.eventCount == 5)
+  }
+
   // MARK: Retention
 
   private func small(_ path: String) throws -> Ledger {
