@@ -10,8 +10,9 @@ import Testing
 /// The files are frozen. A change that makes these tests fail changes the format, and needs a new version and a new
 /// fixture beside this one. `RUNLEDGER_WRITE_FIXTURES=1 swift test --filter GoldenLedger` writes the files anew.
 @Suite struct GoldenLedgerTests {
-  static let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent(
-    "Fixtures/v1")
+  static func fixtures(_ name: String) -> URL {
+    URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Fixtures/\(name)")
+  }
 
   /// The calls that made the ledger; each inner list is one batch.
   static func batches() throws -> [[Event]] {
@@ -54,35 +55,36 @@ import Testing
     ]
   }
 
-  static func write(_ disk: MemoryFileSystem) throws {
+  /// The ledger, and a snapshot of it that is taken before it is closed.
+  static func write(_ disk: MemoryFileSystem, snapshot: String? = nil) throws {
     var options = LedgerOptions()
     options.creation = .mustNotExist
     options.segmentSize = 16 << 10
     let ledger = try Ledger.open(
-      at: TestLog.path, options: options, fileSystem: disk, environment: SeededEnvironment(seed: 1))
+      at: TestLog.path, options: options, fileSystem: ObservedFileSystem(disk),
+      environment: SeededEnvironment(seed: 1))
     for batch in try batches() { try ledger.extend(batch) }
+    if let snapshot { try ledger.snapshot(to: snapshot) }
     try ledger.close()
   }
 
-  static func stored() throws -> DiskImage {
+  static func stored(_ fixture: String = "v1") throws -> DiskImage {
     var image = DiskImage()
+    let fixtures = fixtures(fixture)
     for name in try FileManager.default.contentsOfDirectory(atPath: fixtures.path) {
       image.files[name] = Array(try Data(contentsOf: fixtures.appendingPathComponent(name)))
     }
     return image
   }
 
-  @Test func `the writer makes the golden ledger byte for byte`() throws {
-    let disk = MemoryFileSystem()
-    try Self.write(disk)
-    let written = try DiskImage(of: disk)
+  private static func compare(_ written: DiskImage, with fixture: String) throws {
     if ProcessInfo.processInfo.environment["RUNLEDGER_WRITE_FIXTURES"] == "1" {
-      try FileManager.default.createDirectory(at: Self.fixtures, withIntermediateDirectories: true)
+      try FileManager.default.createDirectory(at: fixtures(fixture), withIntermediateDirectories: true)
       for (name, bytes) in written.files {
-        try Data(bytes).write(to: Self.fixtures.appendingPathComponent(name))
+        try Data(bytes).write(to: fixtures(fixture).appendingPathComponent(name))
       }
     }
-    let stored = try Self.stored()
+    let stored = try stored(fixture)
     #expect(written.files.keys.sorted() == stored.files.keys.sorted())
     for (name, bytes) in stored.files {
       let other = written.files[name] ?? []
@@ -90,6 +92,33 @@ import Testing
       #expect(bytes.count == other.count, "\(name)")
       #expect(place == nil, "\(name) differs at byte \(place ?? 0)")
     }
+  }
+
+  @Test func `the writer makes the golden ledger byte for byte`() throws {
+    let disk = MemoryFileSystem()
+    try Self.write(disk)
+    try Self.compare(DiskImage(of: disk), with: "v1")
+  }
+
+  @Test func `the writer makes the golden snapshot byte for byte`() throws {
+    let disk = MemoryFileSystem()
+    try Self.write(disk, snapshot: "snapshot")
+    try Self.compare(DiskImage(of: disk, directory: "snapshot"), with: "v1-snapshot")
+  }
+
+  @Test func `the golden snapshot is read, and written to as a ledger of its own`() throws {
+    let disk = try Self.stored("v1-snapshot").disk()
+    var options = LedgerOptions()
+    options.access = .readOnly
+    let expected = try Self.batches().flatMap(\.self)
+    let reader = try Ledger.open(
+      at: TestLog.path, options: options, fileSystem: disk, environment: SeededEnvironment(seed: 9))
+    #expect(try reader.events().map(\.event) == expected)
+    let writer = try Ledger.open(
+      at: TestLog.path, options: LedgerOptions(), fileSystem: disk, environment: SeededEnvironment(seed: 9))
+    #expect(writer.epoch.parent == reader.epoch.id)
+    #expect(try writer.append(.test("e11")).offset == 11)
+    try writer.close()
   }
 
   @Test func `the reader finds every event of the golden ledger`() throws {
