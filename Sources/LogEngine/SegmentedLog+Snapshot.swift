@@ -141,19 +141,4 @@ extension SegmentedLog {
     _ = try activate(header, &writer)
     published.withLock { $0.epoch = header.epoch }
   }
-
-  /// The header of a segment that goes on behind a sealed one; nothing is reserved for it.
-  func successor(_ writer: inout Writer) throws(LogError) -> SegmentHeader {
-    guard case .sealed(let number, let end, let digest) = try usable(&writer) else {
-      preconditionFailure("only a sealed segment has a successor")
-    }
-    var header = writer.header
-    header.number = number.next
-    header.firstOffset = published.withLock { $0.next }
-    header.nonce = environment.randomUInt64()
-    header.previous = .init(number: number.rawValue, length: end.rawValue, digest: digest)
-    header.created = environment.microseconds()
-    header.preallocated = 0
-    return header
-  }
 }

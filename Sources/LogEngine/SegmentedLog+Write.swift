@@ -313,7 +313,15 @@ extension SegmentedLog {
   private func createSuccessor(
     _ writer: inout Writer, holding byteCount: UInt64
   ) throws(LogError) -> ActiveSegment {
-    guard case .sealed(let number, let end, let digest) = writer.state else {
+    var header = try successor(&writer)
+    header.preallocated = max(
+      header.segmentSize, SegmentHeader.dataStart.rawValue + byteCount + ActiveSegment.reserve)
+    return try activate(header, &writer)
+  }
+
+  /// The header of a segment that goes on behind a sealed one; nothing is reserved for it.
+  func successor(_ writer: inout Writer) throws(LogError) -> SegmentHeader {
+    guard case .sealed(let number, let end, let digest) = try usable(&writer) else {
       preconditionFailure("only a sealed segment has a successor")
     }
     var header = writer.header
@@ -322,9 +330,8 @@ extension SegmentedLog {
     header.nonce = environment.randomUInt64()
     header.previous = .init(number: number.rawValue, length: end.rawValue, digest: digest)
     header.created = environment.microseconds()
-    header.preallocated = max(
-      header.segmentSize, SegmentHeader.dataStart.rawValue + byteCount + ActiveSegment.reserve)
-    return try activate(header, &writer)
+    header.preallocated = 0
+    return header
   }
 
   func activate(_ header: SegmentHeader, _ writer: inout Writer) throws(LogError) -> ActiveSegment {
