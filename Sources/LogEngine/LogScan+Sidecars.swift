@@ -6,7 +6,7 @@ extension LogScan {
   mutating func restore(_ segment: inout Segment, _ scan: inout SegmentScan, isLast: Bool) throws(LogError) {
     // Segments that overlap do not belong together, and have to be read to say which records they have twice.
     guard let index, segment.header.firstOffset >= nextToVisit,
-      let sidecar = Sidecar.read(for: segment.header, in: directory, &buffer)
+      let sidecar = sidecars.removeValue(forKey: segment.number)
     else { return }
     let header = sidecar.header
     let floor = try header.isSealed ? end(of: header, scan, isLast: isLast) : floor(of: header, sidecar, scan)

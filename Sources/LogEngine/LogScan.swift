@@ -50,8 +50,8 @@ struct LogScan: ~Copyable {
   private var logStart: Offset?
   /// Segments that do not fit together may hold an offset twice; nobody is told of it a second time.
   var nextToVisit = Offset.zero
-  /// For reading sidecars.
-  var buffer = ByteBuffer()
+  /// Sidecars that were read ahead.
+  var sidecars: [SegmentNumber: Sidecar] = [:]
 
   init(_ directory: LogDirectory, besideWriter: Bool, index: (any RecordIndex)? = nil) {
     self.directory = directory
@@ -168,6 +168,7 @@ struct LogScan: ~Copyable {
   private mutating func readAll(
     _ pending: inout [LogDirectory.OpenedSegment], _ visit: (Offset, RawSpan) throws(LogError) -> Void
   ) throws(LogError) {
+    if index != nil { sidecars = Sidecar.readAll(for: pending.compactMap(\.header), in: directory) }
     while let opened = pending.popLast() {
       guard let header = opened.header else { continue }
       checkContinuity(to: opened.number, header)

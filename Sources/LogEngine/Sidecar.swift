@@ -1,4 +1,5 @@
 internal import PlatformIO
+internal import Synchronization
 
 /// What a sidecar says of its segment, beside positions and index: which segment, and how far. FORMAT.md, "Sidecar".
 struct SidecarHeader: Sendable, Hashable {
@@ -111,6 +112,22 @@ struct Sidecar: Sendable {
   /// Contents are hashed in blocks of this size, each with the hash of the one before as its seed.
   fileprivate static let blockByteCount = 1 << 20
 
+  /// The sidecars of segments, read by several threads where there are many: what an opening waits for is the disk.
+  static func readAll(
+    for segments: [SegmentHeader], in directory: LogDirectory
+  ) -> [SegmentNumber: Sidecar] {
+    let threads = min(max(segments.count / 8, 1), 4)
+    let found = Mutex<[SegmentNumber: Sidecar]>([:])
+    Parallel.forEach(0..<threads, threads: threads) { thread in
+      var buffer = ByteBuffer()
+      for place in stride(from: thread, to: segments.count, by: threads) {
+        guard let sidecar = read(for: segments[place], in: directory, &buffer) else { continue }
+        found.withLock { $0[segments[place].number] = sidecar }
+      }
+    }
+    return found.withLock { $0 }
+  }
+
   /// The sidecar of a segment; nil if there is none, or none that is whole and this segment's. What cannot be read is as good
   /// as missing: a sidecar only saves work.
   /// `buffer` is memory to work in.
@@ -163,12 +180,17 @@ struct Sidecar: Sendable {
 }
 
 extension Sidecar {
+  /// What cannot be mapped and is larger is not worth its memory.
+  private static let largestInMemory: UInt64 = 256 << 20
+
   private static func region(_ file: any LogFile, _ length: UInt64) throws(FileSystemError) -> MemoryRegion {
     do throws(FileSystemError) {
       return try file.map(length)
     } catch {
       // A process has a limit of mappings. Memory serves as well, and costs memory.
-      guard error.code == .outOfMemory || error.code == .notSupported else { throw error }
+      guard error.code == .outOfMemory || error.code == .notSupported, length <= largestInMemory else {
+        throw error
+      }
       let region = MemoryRegion.zeroed(Int(length))
       try file.forEachChunk(from: FilePosition(0), to: FilePosition(length)) { bytes, place in
         region.write(bytes, at: Int(place.rawValue))
