@@ -81,7 +81,7 @@ package enum Platform {
 
   static func entries(of path: String) throws(FileSystemError) -> [String] {
     try checkPath(path, .list)
-    guard let directory = unsafe opendir(path) else { throw lastError(.list, path) }
+    let directory = unsafe try openDirectory(path)
     defer { unsafe closedir(directory) }
     var names: [String] = []
     while true {
@@ -94,6 +94,19 @@ package enum Platform {
         unsafe tuple.withMemoryRebound(to: CChar.self, capacity: 1) { unsafe String(cString: $0) }
       }
       if name != ".", name != ".." { names.append(name) }
+    }
+  }
+
+  #if canImport(Darwin)
+    private typealias DirectoryStream = UnsafeMutablePointer<DIR>
+  #else
+    private typealias DirectoryStream = OpaquePointer
+  #endif
+
+  private static func openDirectory(_ path: String) throws(FileSystemError) -> DirectoryStream {
+    while true {
+      if let directory = unsafe opendir(path) { return unsafe directory }
+      if errno != EINTR { throw lastError(.list, path) }
     }
   }
 
@@ -315,7 +328,9 @@ package enum Platform {
 
   static func syncDirectory(_ path: String) throws(FileSystemError) {
     try checkPath(path, .syncDirectory)
-    let raw = unsafe Platform.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
+    var raw = unsafe Platform.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
+    // Only the sync itself must not be tried again.
+    while raw < 0, errno == EINTR { raw = unsafe Platform.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0) }
     guard raw >= 0 else { throw lastError(.syncDirectory, path) }
     let descriptor = FileDescriptor(owning: raw)
     guard fsync(descriptor.raw) == 0 else { throw lastError(.syncDirectory, path) }
