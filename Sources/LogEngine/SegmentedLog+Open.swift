@@ -291,7 +291,8 @@ extension SegmentedLog {
     published.segments[place].source = recovered.source
     published.segments[place].byteCount = recovered.end.rawValue
     var drafts = scan.segments.compactMap(SidecarDraft.init)
-    if case .sealed(_, let end, _) = recovered.state, !last.isSealed, let index {
+    // One without a record has nothing to be found, and starts where its successor does.
+    if case .sealed(_, let end, _) = recovered.state, !last.isSealed, last.tally.recordCount > 0, let index {
       drafts.append(
         SidecarDraft(last.header, end, last.tally, positions: last.positions, index: index.endSegment()))
     }

@@ -1,0 +1,50 @@
+import LogEngine
+import PlatformIO
+import StorageTesting
+import Testing
+
+@testable import RunLedger
+
+/// Sidecars that are right by their checksums and wrong otherwise, or about nothing.
+@Suite struct SidecarAttackTests {
+  static func open(
+    _ disk: any FileSystem, _ environment: SeededEnvironment, segmentSize: UInt64 = 16 << 10
+  ) throws -> Ledger {
+    var options = LedgerOptions()
+    options.creation = .createIfMissing
+    options.segmentSize = segmentSize
+    return try Ledger.open(at: TestLog.path, options: options, fileSystem: disk, environment: environment)
+  }
+
+  @Test func `a segment that was sealed without a record is in nobody's way`() throws {
+    let disk = MemoryFileSystem()
+    var ledger = try Self.open(disk, SeededEnvironment(seed: 1))
+    var numbers = SeededGenerator(seed: 1)
+    var number = 0
+    func append() throws {
+      try ledger.append(SidecarIndexTests.event(number, &numbers))
+      number += 1
+    }
+    while ledger.size.segments < 2 { try append() }
+    // The power goes while the new segment's first batch is on its way.
+    var image = try DiskImage(of: disk)
+    let name = try #require(image.segments.last)
+    image.overwrite(name, at: 8192, with: [UInt8](repeating: 0, count: 512))
+    image.overwrite(name, at: 8192 + 40, with: [1])
+    let torn = try image.disk()
+    var environment = SeededEnvironment(seed: 2)
+    ledger = try Self.open(torn, environment)
+    #expect(ledger.recovery.outcome == .torn)
+    environment.advance(by: .zero)
+    try append()
+    try ledger.close()
+    environment = SeededEnvironment(seed: 3)
+    ledger = try Self.open(torn, environment)
+    let segments = ledger.size.segments
+    while ledger.size.segments < segments + 2 { try append() }
+    environment.advance(by: .zero)
+    try SidecarIndexTests.check(ledger, "rolled")
+    try ledger.close()
+    try SidecarIndexTests.check(try Self.open(torn, SeededEnvironment(seed: 4)), "opened again")
+  }
+}
