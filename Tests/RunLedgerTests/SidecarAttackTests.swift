@@ -47,4 +47,29 @@ import Testing
     try ledger.close()
     try SidecarIndexTests.check(try Self.open(torn, SeededEnvironment(seed: 4)), "opened again")
   }
+
+  @Test func `a sidecar whose postings lead nowhere does not change how values are hashed`() throws {
+    let disk = MemoryFileSystem()
+    var numbers = SeededGenerator(seed: 1)
+    var ledger = try Self.open(disk, SeededEnvironment(seed: 1), segmentSize: 64 << 10)
+    for number in 0..<20 { try ledger.append(SidecarIndexTests.event(number, &numbers)) }
+    try ledger.close()
+    var image = try DiskImage(of: disk)
+    var bytes = try #require(image.files["00000001.idx"])
+    // The last byte is a difference of the last term's.
+    bytes[bytes.count - 1] ^= 1
+    image.files["00000001.idx"] = SidecarBytes.resealed(bytes)
+    let spoiled = try image.disk()
+    ledger = try Self.open(spoiled, SeededEnvironment(seed: 2), segmentSize: 64 << 10)
+    #expect(ledger.recovery.records == 20)
+    var number = 20
+    while ledger.size.segments < 3 {
+      try ledger.append(SidecarIndexTests.event(number, &numbers))
+      number += 1
+    }
+    try SidecarIndexTests.check(ledger, "rolled")
+    try ledger.close()
+    try SidecarIndexTests.check(
+      try Self.open(spoiled, SeededEnvironment(seed: 3), segmentSize: 64 << 10), "opened again")
+  }
 }
