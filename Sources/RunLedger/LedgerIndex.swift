@@ -89,10 +89,7 @@ struct LedgerIndex: ~Copyable {
     // Not before: what was begun with the other seed goes on if this is of no use.
     seed = part.seed
     growing = restored
-    for number in 0..<part.idCount {
-      let id = part.id(number)
-      ids.insert(hash32: id.hash, id.offset)
-    }
+    ids.insert([part])
     newRunCount = 0
     for number in 0..<part.termCount {
       let term = part.term(number)

@@ -72,4 +72,36 @@ import Testing
     try SidecarIndexTests.check(
       try Self.open(spoiled, SeededEnvironment(seed: 3), segmentSize: 64 << 10), "opened again")
   }
+
+  static func store(_ value: UInt32, at place: Int, _ bytes: inout [UInt8]) {
+    for byte in 0..<4 { bytes[place + byte] = UInt8(truncatingIfNeeded: value >> UInt32(8 * byte)) }
+  }
+
+  @Test(arguments: [false, true]) func `hashes that all meet cost no more than a moment`(
+    areTerms: Bool
+  ) throws {
+    let disk = MemoryFileSystem()
+    let count = 30_000
+    var ledger = try Self.open(disk, SeededEnvironment(seed: 1), segmentSize: 64 << 20)
+    try ledger.extend(try (0..<count).map { try .test("id-\($0)", run: areTerms ? "run-\($0)" : "run") })
+    try ledger.close()
+    var image = try DiskImage(of: disk)
+    var bytes = try #require(image.files["00000001.idx"])
+    let index = (256 + 4 * count + 7) & ~7
+    for number in 0..<count {
+      if areTerms {
+        Self.store(7, at: index + 64 + 8 * count + 32 * number + 4, &bytes)
+      } else {
+        // Next to each other, at the end of a shard.
+        Self.store(UInt32(0x00FF_FFFF - (count - number) / 8), at: index + 64 + 8 * number + 4, &bytes)
+      }
+    }
+    image.files["00000001.idx"] = SidecarBytes.resealed(bytes)
+    let started = ContinuousClock.now
+    ledger = try Self.open(try image.disk(), SeededEnvironment(seed: 2), segmentSize: 64 << 20)
+    // Some seconds without optimization; each passing all others took minutes.
+    #expect(ContinuousClock.now - started < .seconds(30))
+    #expect(ledger.recovery.records == (areTerms ? UInt64(count) : 0))
+    #expect(ledger.latestOffset == Offset(UInt64(count)))
+  }
 }
