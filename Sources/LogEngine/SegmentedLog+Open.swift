@@ -278,6 +278,7 @@ extension SegmentedLog {
     try sweep(scan.listing.temporaries, directory)
     var report = report(scan)
     let recovered = try recover(last, tail, directory, &report)
+    try vouchForName(directory)
     for number in scan.garbage {
       try onFile { () throws(FileSystemError) in try directory.removeSegment(number) }
     }
@@ -304,6 +305,16 @@ extension SegmentedLog {
     directory.makeReserve()
     log.write(drafts)
     return log
+  }
+
+  /// Makes the directory's own name durable: whoever made the log, or a copy by this name, may have died before that.
+  private static func vouchForName(_ directory: LogDirectory) throws(LogError) {
+    do throws(FileSystemError) {
+      try directory.fileSystem.syncDirectory(LogLocation.parent(of: directory.path))
+    } catch {
+      // Who may not read the directory above cannot have made the name either.
+      guard error.code == .permissionDenied else { throw LogError(error) }
+    }
   }
 
   /// Removes what a crash left of unpublished files. Whatever else has such a name is not the engine's.
