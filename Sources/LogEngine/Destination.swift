@@ -234,8 +234,10 @@ final class Destination {
 extension LogDirectory {
   /// Takes over a sealed segment of another directory, by a link. Where none can be had its bytes are copied, durably but
   /// for the name. Returns how many were.
+  ///
+  /// A log's own segments were synced with their seals. Where that is not known `isSynced` is false.
   func takeOver(
-    _ number: SegmentNumber, length: UInt64, from source: LogDirectory
+    _ number: SegmentNumber, length: UInt64, from source: LogDirectory, isSynced: Bool = true
   ) throws(LogError) -> UInt64 {
     let name = Self.name(of: number)
     let (old, new) = (source.path(of: name), path(of: name))
@@ -252,6 +254,10 @@ extension LogDirectory {
     if isLinked {
       let found = try onFile { () throws(FileSystemError) in try fileSystem.status(of: new) }
       guard let found, found.length >= length else { throw Self.short(old) }
+      if !isSynced {
+        let file = try openFile(number, .readOnly)
+        try onFile { () throws(FileSystemError) in try file.sync() }
+      }
       linkSidecar(of: number, from: source)
       return 0
     }

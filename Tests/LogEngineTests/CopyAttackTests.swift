@@ -45,4 +45,20 @@ import Testing
       }
     }
   }
+
+  @Test func `a restore of files that somebody copied without a sync is durable`() throws {
+    let source = MemoryFileSystem()
+    try Self.snapshot(source, ["one", "two"], to: "made")
+    let image = try DiskImage(of: source, directory: "made")
+    for seed in 0..<10 as Range<UInt64> {
+      var numbers = SeededGenerator(seed: seed)
+      let disk = PowerCutFileSystem()
+      _ = try disk.createDirectory("copy")
+      for (name, bytes) in image.files {
+        try disk.open("copy/" + name, .createNew).write(bytes.span.rawBytes, at: 0)
+      }
+      try Self.restore(disk, from: "copy", to: "restored", replacing: false)
+      #expect(try Self.contents(disk.afterPowerCut(&numbers), "restored") == ["one", "two"], "seed \(seed)")
+    }
+  }
 }
