@@ -23,6 +23,87 @@ import Testing
     try TestLog.records(try SnapshotTests.opened(disk, at: path) { $0.access = .readOnly })
   }
 
+  @Test(arguments: [".tmp", ".replaced"], [false, true])
+  func `restoring from a name that the destination works under leaves the source`(
+    suffix: String, isThere: Bool
+  ) throws {
+    let disk = MemoryFileSystem()
+    if isThere { try Self.snapshot(disk, ["other"], to: "copy") }
+    try Self.snapshot(disk, ["one", "two"], to: "copy" + suffix)
+    let error = #expect(throws: LogError.self) {
+      try Self.restore(disk, from: "copy" + suffix, to: "copy", replacing: isThere)
+    }
+    #expect(error?.code == .badDestination)
+    #expect(try Self.contents(disk, "copy" + suffix) == ["one", "two"])
+    if isThere { #expect(try Self.contents(disk, "copy") == ["other"]) }
+  }
+
+  @Test(arguments: [".tmp", ".replaced"], [false, true])
+  func `a log at a name that its copy would work under stays where it is`(
+    suffix: String, isThere: Bool
+  ) throws {
+    let disk = MemoryFileSystem()
+    if isThere { try Self.snapshot(disk, ["other"], to: "copy") }
+    let log = try TestLog.open(disk, at: "copy" + suffix)
+    try TestLog.append(log, ["one"])
+    let error = #expect(throws: LogError.self) { try log.snapshot(to: "copy", replacing: isThere) }
+    #expect(error?.code == .badDestination)
+    try TestLog.append(log, ["two"])
+    try log.close()
+    #expect(try Self.contents(disk, "copy" + suffix) == ["one", "two"])
+  }
+
+  @Test(arguments: [false, true])
+  func `somebody else's open log is not taken for what an interrupted replacement left`(isThere: Bool) throws
+  {
+    let disk = MemoryFileSystem()
+    if isThere { try Self.snapshot(disk, ["other"], to: "copy") }
+    let log = try TestLog.open(disk, at: TestLog.path)
+    try TestLog.append(log, ["one"])
+    let bystander = try TestLog.open(disk, at: "copy.replaced")
+    try TestLog.append(bystander, ["mine"])
+    #expect(
+      try #require(throws: LogError.self) { try log.snapshot(to: "copy", replacing: true) }.code == .locked)
+    try TestLog.append(bystander, ["still mine"])
+    try bystander.close()
+    #expect(try Self.contents(disk, "copy.replaced") == ["mine", "still mine"])
+  }
+
+  /// A process dies at any operation of a replacement, the next one replaces again, and then the power goes.
+  @Test(arguments: [true, false])
+  func `a replacement after a killed one never leaves less than one of the copies`(exchanges: Bool) throws {
+    for stop in 4..<34 {
+      for seed in 0..<8 as Range<UInt64> {
+        var numbers = SeededGenerator(seed: seed)
+        let disk = PowerCutFileSystem()
+        let plain = ObservedFileSystem(disk) {
+          $0.operation == .exchange && !exchanges ? .notSupported : nil
+        }
+        var log = try TestLog.open(disk)
+        try TestLog.append(log, ["one"])
+        try log.snapshot(to: "copy")
+        try TestLog.append(log, ["two"])
+        disk.failPower(after: stop)
+        do { try log.snapshot(to: "copy", replacing: true, in: plain) } catch {}
+        disk.failPower(after: .max)
+        log = try TestLog.open(disk, environment: SeededEnvironment(seed: 2))
+        try TestLog.append(log, ["three"])
+        disk.failPower(after: Int.random(in: 0..<40, using: &numbers))
+        do { try log.snapshot(to: "copy", replacing: true, in: plain) } catch {}
+        let after = disk.afterPowerCut(&numbers)
+        if !exchanges, try after.status(of: "copy") == nil {
+          // Between the two renames.
+          #expect(try Self.contents(after, "copy.replaced").count >= 1, "stop \(stop), seed \(seed)")
+          continue
+        }
+        let found = try? Self.contents(after, "copy")
+        #expect(
+          found == ["one"] || found == ["one", "two"] || found == ["one", "two", "three"],
+          "stop \(stop), seed \(seed): \(found as Any)")
+      }
+    }
+  }
+
   @Test func `what is acknowledged in a copy whose maker was killed is still there after a power cut`() throws
   {
     for stop in 0..<40 {

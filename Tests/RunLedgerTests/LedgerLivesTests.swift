@@ -1,3 +1,4 @@
+import FoundationEssentials
 import LogEngine
 import PlatformIO
 import StorageTesting
@@ -8,9 +9,11 @@ import Testing
 /// Ledgers and their copies live random lives on a disk whose power fails; after each opening they hold what they must, hold
 /// nothing that was not written, and find by their indexes what they hold.
 @Suite struct LedgerLivesTests {
-  /// Each some milliseconds. Thousands were run when this was written.
+  /// How many lives each part has; `RUNLEDGER_LIVES` asks for more.
+  static let count = UInt64(ProcessInfo.processInfo.environment["RUNLEDGER_LIVES"] ?? "") ?? 10
+
   @Test(arguments: 1...4) func `random lives lose nothing durable and find what they hold`(part: Int) throws {
-    for seed in UInt64(part) * 1_000_000..<UInt64(part) * 1_000_000 + 15 {
+    for seed in UInt64(part) * 1_000_000..<UInt64(part) * 1_000_000 + Self.count {
       try Lives(seed: seed).run(steps: 120)
     }
   }
@@ -172,8 +175,9 @@ private final class Lives {
 
   private func close(_ ledger: Ledger) throws {
     story.append("close")
-    try ledger.close()
+    // Also if it fails.
     self.ledger = nil
+    try ledger.close()
     change { $0.setDurable(live) }
   }
 
