@@ -51,7 +51,7 @@ final class Destination {
     }
     directory = try LogDirectory(self.path + LogDirectory.temporarySuffix, in: fileSystem)
     if fileSystem === source.fileSystem { try Self.keepApart(self.path, source) }
-    try Self.settleReplacement(self.path, replacing, fileSystem)
+    try Self.settleReplacement(self.path, replacing, fileSystem, environment)
     guard try Self.status(self.path, fileSystem) != nil else {
       old = nil
       oldLock = nil
@@ -91,6 +91,12 @@ final class Destination {
     guard let identity = try status(from, fileSystem)?.identity else { return }
     let there = try status(path, fileSystem)?.identity
     if there == identity { throw bad(path, "it is the log itself; choose another path") }
+    // Under these names the copy is made and the old one goes, so what stands there would be cleared away.
+    for suffix in [LogDirectory.temporarySuffix, asideSuffix]
+    where try status(path + suffix, fileSystem)?.identity == identity {
+      throw bad(
+        path, "the log itself is at \(path + suffix), where the copy would be made; choose another path")
+    }
     if try isOrLiesIn(parent, identity, fileSystem) {
       throw bad(path, "it lies in the log's own directory; choose another path")
     }
@@ -143,8 +149,12 @@ final class Destination {
       guard error.code == .locked else { throw error }
       throw LogError(.locked, path: path, "another copy is being made to there; wait for it to end")
     }
-    // What an interrupted copy left.
-    try onFile { () throws(FileSystemError) in try Self.clear(directory, keepingLock: true) }
+    // What an interrupted copy left. Or what it replaced, whose old name may still be the one that the disk knows it by: that
+    // it is not must be durable before its files go.
+    try onFile { () throws(FileSystemError) in
+      if !isNew { try fileSystem.syncDirectory(parent) }
+      try Self.clear(directory, keepingLock: true)
+    }
   }
 
   private static func clear(_ directory: LogDirectory, keepingLock: Bool) throws(FileSystemError) {
@@ -207,20 +217,26 @@ final class Destination {
 
   /// What a crash between a replacement's two renames left goes back to its place; what one behind them left goes.
   private static func settleReplacement(
-    _ path: String, _ replacing: Bool, _ fileSystem: any FileSystem
+    _ path: String, _ replacing: Bool, _ fileSystem: any FileSystem, _ environment: any Environment
   ) throws(LogError) {
     let aside = try LogDirectory(path + asideSuffix, in: fileSystem)
     guard let listing = try ours(aside) else { return }
     let isReplaced = try status(path, fileSystem) != nil
     guard isReplaced ? replacing : !listing.segments.isEmpty else { return }
+    // It may be somebody's who chose that name, and is at work there.
+    let lock = try LogLock(aside, environment)
     try onFile { () throws(FileSystemError) in
+      let parent = LogLocation.parent(of: path)
       if isReplaced {
+        // Nothing of it goes before it is durable that the new one has its place.
+        try fileSystem.syncDirectory(parent)
         try remove(aside)
       } else {
         try fileSystem.renameNew(aside.path, to: path)
       }
-      try fileSystem.syncDirectory(LogLocation.parent(of: path))
+      try fileSystem.syncDirectory(parent)
     }
+    withExtendedLifetime(lock) {}
   }
 
   /// Removes what was made so far, as far as that goes: the next copy to here removes the rest.
@@ -234,8 +250,10 @@ final class Destination {
 extension LogDirectory {
   /// Takes over a sealed segment of another directory, by a link. Where none can be had its bytes are copied, durably but
   /// for the name. Returns how many were.
+  ///
+  /// A log's own segments were synced with their seals. Where that is not known `isSynced` is false.
   func takeOver(
-    _ number: SegmentNumber, length: UInt64, from source: LogDirectory
+    _ number: SegmentNumber, length: UInt64, from source: LogDirectory, isSynced: Bool = true
   ) throws(LogError) -> UInt64 {
     let name = Self.name(of: number)
     let (old, new) = (source.path(of: name), path(of: name))
@@ -252,6 +270,10 @@ extension LogDirectory {
     if isLinked {
       let found = try onFile { () throws(FileSystemError) in try fileSystem.status(of: new) }
       guard let found, found.length >= length else { throw Self.short(old) }
+      if !isSynced {
+        let file = try openFile(number, .readOnly)
+        try onFile { () throws(FileSystemError) in try file.sync() }
+      }
       linkSidecar(of: number, from: source)
       return 0
     }

@@ -9,6 +9,8 @@ extension LogScan {
       let sidecar = sidecars.removeValue(forKey: segment.number)
     else { return }
     let header = sidecar.header
+    // Nobody needs to be told of no records, and two segments would seem to start at the same one.
+    guard header.tally.recordCount > 0 else { return }
     let floor = try header.isSealed ? end(of: header, scan, isLast: isLast) : floor(of: header, sidecar, scan)
     guard let floor,
       index.restoreSegment(

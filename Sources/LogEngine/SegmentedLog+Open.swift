@@ -278,6 +278,7 @@ extension SegmentedLog {
     try sweep(scan.listing.temporaries, directory)
     var report = report(scan)
     let recovered = try recover(last, tail, directory, &report)
+    try vouchForName(directory)
     for number in scan.garbage {
       try onFile { () throws(FileSystemError) in try directory.removeSegment(number) }
     }
@@ -291,7 +292,8 @@ extension SegmentedLog {
     published.segments[place].source = recovered.source
     published.segments[place].byteCount = recovered.end.rawValue
     var drafts = scan.segments.compactMap(SidecarDraft.init)
-    if case .sealed(_, let end, _) = recovered.state, !last.isSealed, let index {
+    // One without a record has nothing to be found, and starts where its successor does.
+    if case .sealed(_, let end, _) = recovered.state, !last.isSealed, last.tally.recordCount > 0, let index {
       drafts.append(
         SidecarDraft(last.header, end, last.tally, positions: last.positions, index: index.endSegment()))
     }
@@ -303,6 +305,16 @@ extension SegmentedLog {
     directory.makeReserve()
     log.write(drafts)
     return log
+  }
+
+  /// Makes the directory's own name durable: whoever made the log, or a copy by this name, may have died before that.
+  private static func vouchForName(_ directory: LogDirectory) throws(LogError) {
+    do throws(FileSystemError) {
+      try directory.fileSystem.syncDirectory(LogLocation.parent(of: directory.path))
+    } catch {
+      // Who may not read the directory above cannot have made the name either.
+      guard error.code == .permissionDenied else { throw LogError(error) }
+    }
   }
 
   /// Removes what a crash left of unpublished files. Whatever else has such a name is not the engine's.

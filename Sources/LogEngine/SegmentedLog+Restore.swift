@@ -46,7 +46,8 @@ extension SegmentedLog {
     ) { (new) throws(LogError) in
       var copied: UInt64 = 0
       for segment in manifest.segments {
-        copied += try new.takeOver(segment.number, length: segment.length, from: source)
+        // Whoever brought the snapshot here, from a backup for example, need not have synced it.
+        copied += try new.takeOver(segment.number, length: segment.length, from: source, isSynced: false)
       }
       let started = try new.startEpoch(
         like: header, behind: previous, at: manifest.next, logStart: manifest.logStart,

@@ -39,9 +39,6 @@ struct IDIndex: ~Copyable {
     count += 1
   }
 
-  /// As above, by the only bits of a hash that count.
-  mutating func insert(hash32: UInt32, _ offset: Offset) { insert(UInt64(hash32) << 32, offset) }
-
   /// Enters the ids of whole segments: shard by shard, so that the processor's cache holds what is worked on.
   mutating func insert(_ parts: [SealedPart]) {
     var next = parts.map { _ in 0 }
@@ -50,14 +47,17 @@ struct IDIndex: ~Copyable {
       let ends = parts.indices.map { part in
         end > UInt64(UInt32.max) ? parts[part].idCount : parts[part].firstID(notBelow: UInt32(end))
       }
-      shards[shard].reserve(parts.indices.reduce(0) { $0 + ends[$1] - next[$1] }, spread: shard % 8)
+      var added: [UInt64] = []
+      added.reserveCapacity(parts.indices.reduce(0) { $0 + max(0, ends[$1] - next[$1]) })
       for part in parts.indices {
         for number in next[part]..<max(next[part], ends[part]) {
           let id = parts[part].id(number)
-          shards[shard].insert(Self.tag(of: UInt64(id.hash) << 32) << Self.offsetBits | id.offset.rawValue)
+          added.append(Self.tag(of: UInt64(id.hash) << 32) << Self.offsetBits | id.offset.rawValue)
         }
         next[part] = max(next[part], ends[part])
       }
+      added.sort()
+      shards[shard].insert(rising: added, spread: shard % 8)
     }
     for part in parts { count += part.idCount }
   }
@@ -158,6 +158,56 @@ struct IDIndex: ~Copyable {
       slots[target] = value
       count += 1
       return true
+    }
+
+    /// Enters many at once, in one pass: one by one, values that crowd together would each have to pass all others. `spread`
+    /// keeps the shards from growing all at the same moment afterwards.
+    mutating func insert(rising added: [UInt64], spread: Int) {
+      guard !added.isEmpty else { return }
+      reserve(added.count, spread: spread)
+      let old = slots.take()
+      var values: [UInt64] = []
+      values.reserveCapacity(count + added.count)
+      var (place, next, ofTag) = (0, 0, 0)
+      while true {
+        while place < old.count, old[place] == 0 { place += 1 }
+        let value: UInt64
+        if place < old.count, next == added.count || old[place] <= added[next] {
+          value = old[place]
+          place += 1
+        } else if next < added.count {
+          value = added[next]
+          next += 1
+        } else {
+          break
+        }
+        ofTag =
+          values.last.map { $0 >> IDIndex.offsetBits == value >> IDIndex.offsetBits } ?? false ? ofTag + 1 : 0
+        if ofTag < IDIndex.tagLimit { values.append(value) }
+      }
+      lay(values)
+    }
+
+    /// Puts rising values into an empty array.
+    private mutating func lay(_ values: [UInt64]) {
+      count = values.count
+      slots = WordArray(count: capacity + Self.overflow(capacity))
+      var last = -1
+      for value in values {
+        last = max(home(value >> IDIndex.offsetBits), last + 1)
+        guard last < slots.count else { return layInto(larger: values) }
+        slots[last] = value
+      }
+    }
+
+    private mutating func layInto(larger values: [UInt64]) {
+      capacity *= 2
+      slots = WordArray(count: capacity + values.count)
+      var last = -1
+      for value in values {
+        last = max(home(value >> IDIndex.offsetBits), last + 1)
+        slots[last] = value
+      }
     }
 
     /// Makes room for so many more at once; `spread` keeps the shards from growing all at the same moment afterwards.

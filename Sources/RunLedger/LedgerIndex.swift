@@ -76,23 +76,20 @@ struct LedgerIndex: ~Copyable {
   mutating func restoreSegment(_ bytes: StoredBytes, count: Int, isSealed: Bool) -> Bool {
     precondition(growing.isEmpty, "what is in a sidecar comes first")
     guard let part = SealedPart(bytes, first: growing.first, count: count) else { return false }
-    if part.seed != seed {
-      // The first one decides.
-      guard sealed.parts.isEmpty, ids.count == 0 else { return false }
-      seed = part.seed
-    }
+    // The first one decides.
+    guard part.seed == seed || (sealed.parts.isEmpty && ids.count == 0) else { return false }
     if isSealed {
+      seed = part.seed
       sealed.add(part, isInMemory: false)
       unloaded.append(part)
       growing = GrowingPart(first: growing.first.advanced(by: UInt64(count)), seed: seed)
       return true
     }
-    guard let restored = GrowingPart(part, seed: seed) else { return false }
+    guard let restored = GrowingPart(part, seed: part.seed) else { return false }
+    // Not before: what was begun with the other seed goes on if this is of no use.
+    seed = part.seed
     growing = restored
-    for number in 0..<part.idCount {
-      let id = part.id(number)
-      ids.insert(hash32: id.hash, id.offset)
-    }
+    ids.insert([part])
     newRunCount = 0
     for number in 0..<part.termCount {
       let term = part.term(number)

@@ -1,7 +1,7 @@
 internal import LogEngine
 
 /// What the index finds events by, besides their ids.
-package enum PostingField: UInt8, Sendable {
+package enum PostingField: UInt8, Sendable, CaseIterable {
   case run, kind, actor, session, model
 }
 
@@ -71,7 +71,9 @@ struct PostingIndex: ~Copyable {
     return found == nil
   }
 
-  func hash(_ field: Field, _ name: RawSpan) -> UInt32 {
+  func hash(_ field: Field, _ name: RawSpan) -> UInt32 { Self.hash(field, name, seed: seed) }
+
+  static func hash(_ field: Field, _ name: RawSpan, seed: UInt64) -> UInt32 {
     UInt32(truncatingIfNeeded: XXH3.hash64(name, seed: seed &+ UInt64(field.rawValue)))
   }
 

@@ -40,6 +40,8 @@ struct SealedPart: Sendable {
       let termCount = Int(exactly: bytes.loadUInt64(at: 32)),
       let names = Int(exactly: bytes.loadUInt64(at: 40)),
       let postings = Int(exactly: bytes.loadUInt64(at: 48)), idCount <= count,
+      // A record has one value of a field at most.
+      termCount <= PostingField.allCases.count * count,
       // No part is longer than the whole, so that the sum cannot overflow.
       termCount <= bytes.byteCount, names <= bytes.byteCount, postings <= bytes.byteCount
     else { return nil }
@@ -57,10 +59,16 @@ struct SealedPart: Sendable {
       let place = termsStart + number * Self.termByteCount
       let nameEnd = UInt64(bytes.loadUInt32(at: place + 8)) + UInt64(bytes.loadUInt16(at: place + 2))
       let postingsEnd = UInt64(bytes.loadUInt32(at: place + 12)) + UInt64(bytes.loadUInt32(at: place + 16))
-      guard PostingField(rawValue: bytes.loadUInt8(at: place)) != nil, nameEnd <= UInt64(names),
+      guard let field = PostingField(rawValue: bytes.loadUInt8(at: place)), nameEnd <= UInt64(names),
         postingsEnd <= UInt64(postings), bytes.loadUInt32(at: place + 20) >= 1,
         bytes.loadUInt32(at: place + 24) <= bytes.loadUInt32(at: place + 28),
         UInt64(bytes.loadUInt32(at: place + 28)) < UInt64(count)
+      else { return nil }
+      // Were they what somebody likes, they could all meet, and each look-up would pass all others.
+      let name = namesStart + Int(bytes.loadUInt32(at: place + 8))
+      guard
+        PostingIndex.hash(field, bytes.extracting(name..<namesStart + Int(nameEnd)), seed: seed)
+          == bytes.loadUInt32(at: place + 4)
       else { return nil }
     }
   }

@@ -158,7 +158,9 @@ package final class PowerCutFileSystem: FileSystem {
 
   /// Lets the next sync of a file fail the way Linux does: the error is told once, and the pages that did not reach the
   /// disk count as clean.
-  package func failNextSync(of name: String) { names.withLock { $0.failingSync = directory + "/" + name } }
+  package func failNextSync(of name: String) { failNextSync(at: directory + "/" + name) }
+
+  package func failNextSync(at path: String) { names.withLock { $0.failingSync = path } }
 
   fileprivate func step(_ operation: FileSystemError.Operation, _ path: String) throws(FileSystemError) {
     let isOff = names.withLock { names in
