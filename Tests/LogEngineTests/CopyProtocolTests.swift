@@ -35,6 +35,54 @@ import Testing
     return try TestLog.records(copy)
   }
 
+  // MARK: Two at once
+
+  @Test(.timeLimit(.minutes(1)))
+  func `a copy that is given up takes nothing of the next one to the same place along`() throws {
+    let disk = MemoryFileSystem()
+    let giving = ObservedFileSystem(disk)
+    let log = try TestLog.open(giving, at: "other")
+    try TestLog.append(log, ["other"])
+    let making = ObservedFileSystem(disk)
+    let next = try SnapshotTests.filled(making, count: 60).0
+    // How far the two have come.
+    let isComplete = Monitor(false)
+    let isGivenUp = Monitor(false)
+    making.observe { call in
+      if call.operation == .rename {
+        isComplete.update { $0 = true }
+        isGivenUp.wait { $0 ? () : nil }
+      }
+      return nil
+    }
+    let hasBegun = Locked(false)
+    giving.observe { call in
+      // It fails when all of it is there.
+      if call.operation == .syncDirectory, call.name == "copy.tmp" { return .io }
+      guard call.operation == .unlink || call.operation == .removeDirectory else { return nil }
+      do {
+        // As soon as its LOCK is gone somebody else may begin.
+        guard try disk.status(of: "copy.tmp/LOCK") == nil, !hasBegun.withLock({ $0 }) else { return nil }
+      } catch {
+        Issue.record("\(error)")
+      }
+      hasBegun.withLock { $0 = true }
+      _ = SystemEnvironment().startThread {
+        #expect(throws: Never.self) { try next.snapshot(to: "copy") }
+        isComplete.update { $0 = true }
+        hasBegun.withLock { $0 = false }
+      }
+      isComplete.wait { $0 ? () : nil }
+      return nil
+    }
+    #expect(throws: LogError.self) { try log.snapshot(to: "copy") }
+    #expect(hasBegun.withLock { $0 })
+    isGivenUp.update { $0 = true }
+    try next.close()
+    #expect(try disk.status(of: "copy/SNAPSHOT") != nil)
+    #expect(try Self.copyRecords(disk) == Self.all)
+  }
+
   // MARK: Snapshot
 
   @Test(arguments: [false, true])
