@@ -83,6 +83,32 @@ import Testing
     #expect(try Self.copyRecords(disk) == Self.all)
   }
 
+  @Test func `a snapshot that is replaced while it is being restored is not mixed with the other`() throws {
+    let disk = MemoryFileSystem()
+    try SnapshotTests.filled(disk, count: 60).0.snapshot(to: "copy")
+    let other = try TestLog.open(disk, environment: SeededEnvironment(seed: 5), at: "other")
+    for number in 0..<60 { try TestLog.append(other, ["other \(number)" + RecoveryTests.record(number)]) }
+    let isFirst = Locked(true)
+    let replacing = ObservedFileSystem(disk) { call in
+      guard call.operation == .link,
+        isFirst.withLock({ isFirst in
+          defer { isFirst = false }
+          return isFirst
+        })
+      else { return nil }
+      #expect(throws: Never.self) { try other.snapshot(to: "copy", replacing: true) }
+      return nil
+    }
+    let error = try #require(throws: LogError.self) {
+      try SegmentedLog.restore(
+        from: "copy", to: "new", replacing: false, fileSystem: replacing,
+        environment: SeededEnvironment(seed: 6))
+    }
+    #expect(error.code == .changedMeanwhile)
+    #expect(try disk.status(of: "new") == nil)
+    #expect(try disk.status(of: "new.tmp") == nil)
+  }
+
   // MARK: Snapshot
 
   @Test(arguments: [false, true])
