@@ -159,9 +159,11 @@ final class Destination {
 
   private static func clear(_ directory: LogDirectory, keepingLock: Bool) throws(FileSystemError) {
     let names = try directory.fileSystem.entries(of: directory.path)
-    for name in names.sorted() where name != LogDirectory.lockName || !keepingLock {
+    for name in names.sorted() where name != LogDirectory.lockName {
       try directory.removeIfPresent(directory.path(of: name))
     }
+    // Last: from here on the directory is whoever's makes LOCK anew, with files of the same names.
+    if !keepingLock { try directory.removeIfPresent(directory.path(of: LogDirectory.lockName)) }
   }
 
   private static func remove(_ directory: LogDirectory) throws(FileSystemError) {

@@ -82,7 +82,10 @@ struct LogDirectory: Sendable {
 
   /// Reads a segment's header.
   func openSegment(_ number: SegmentNumber) throws(LogError) -> OpenedSegment {
-    let file = try openFile(number, .readOnly)
+    try openSegment(number, in: try openFile(number, .readOnly))
+  }
+
+  func openSegment(_ number: SegmentNumber, in file: any LogFile) throws(LogError) -> OpenedSegment {
     var buffer = ByteBuffer(capacity: SegmentHeader.byteCount)
     try onFile { () throws(FileSystemError) in
       try buffer.fill(SegmentHeader.byteCount) { (space) throws(FileSystemError) in

@@ -182,6 +182,12 @@ struct LogScan: ~Copyable {
   ) throws(LogError) {
     // Only one file is open at a time: a log may have more segments than a process may have descriptors.
     let file = try listed { () throws(LogError) in try directory.openFile(opened.number, .readOnly) }
+    // The newest may have gone, empty, on a full disk, and its number to another since its header was read.
+    if besideWriter, pending.isEmpty,
+      try directory.openSegment(opened.number, in: file).header?.nonce != header.nonce
+    {
+      throw changedMeanwhile()
+    }
     var scan = try SegmentScan(file, opened, header)
     var segment = Segment(
       number: opened.number, header: header, source: .file(file), positions: PositionTable(),

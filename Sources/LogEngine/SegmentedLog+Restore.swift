@@ -49,6 +49,15 @@ extension SegmentedLog {
         // Whoever brought the snapshot here, from a backup for example, need not have synced it.
         copied += try new.takeOver(segment.number, length: segment.length, from: source, isSynced: false)
       }
+      // What was compared with the list has only the source's names, which may lead elsewhere by now.
+      do throws(LogError) {
+        _ = try check(new, manifest)
+      } catch {
+        throw LogError(
+          .changedMeanwhile, path: source.path,
+          "the snapshot was changed or replaced while it was being restored; restore it again",
+          cause: error.cause)
+      }
       let started = try new.startEpoch(
         like: header, behind: previous, at: manifest.next, logStart: manifest.logStart,
         parent: manifest.epoch, environment)

@@ -23,9 +23,19 @@ package final class Worker: Sendable {
   private let environment: any Environment
   private let jobs = Monitor(Jobs())
 
-  package init(_ environment: any Environment = SystemEnvironment()) { self.environment = environment }
+  /// Which process the worker is of.
+  private let forkCount: UInt32
 
-  deinit { jobs.update { $0.isEnding = true } }
+  package init(_ environment: any Environment = SystemEnvironment()) {
+    self.environment = environment
+    Platform.watchForks()
+    forkCount = Platform.forkCount
+  }
+
+  deinit {
+    // A forked child has no such thread, which may have held the lock at that moment.
+    if forkCount == Platform.forkCount { jobs.update { $0.isEnding = true } }
+  }
 
   /// Does a job on the worker's thread, in turn, or once the monotonic clock shows `time`. False: the system gives no
   /// thread, and the job will not be done.

@@ -22,14 +22,17 @@ extension Ledger {
     try onLog { () throws(LogError) in try log.checkOpen() }
     let bytes = id.utf8Span.span.rawBytes
     for offset in index.withLock({ $0.candidates(id: bytes) }) {
+      var isFound = false
       do throws(LedgerError) {
         let found: R? = try read(offset) { (view) throws(LedgerError) in
-          view.id.isEqual(to: bytes) ? try body(view) : nil
+          guard view.id.isEqual(to: bytes) else { return nil }
+          isFound = true
+          return try body(view)
         }
         if let found { return found }
       } catch {
-        // A reset came between the lookup and the read: then nothing has this id.
-        guard error.log?.code == .offsetNotKept else { throw error }
+        // A reset came between the lookup and the read: then nothing has this id. What `body` throws is its caller's.
+        guard !isFound, error.log?.code == .offsetNotKept else { throw error }
       }
     }
     return nil
@@ -50,9 +53,16 @@ extension Ledger {
   /// The last event, from whose run and turn a caller resumes; nil if the ledger is empty.
   public func lastEvent() throws(LedgerError) -> StoredEvent? {
     try onLog { () throws(LogError) in try log.checkOpen() }
-    let last = latestOffset
-    guard last >= firstOffset, last > .zero else { return nil }
-    return StoredEvent(offset: last, event: try event(at: last))
+    while true {
+      let last = latestOffset
+      guard last >= firstOffset, last > .zero else { return nil }
+      do throws(LedgerError) {
+        return StoredEvent(offset: last, event: try event(at: last))
+      } catch {
+        // A reset or a trim came between the two: look again, for what is there now.
+        guard error.log?.code == .offsetNotKept else { throw error }
+      }
+    }
   }
 
   /// Reads one record as an event.
@@ -123,8 +133,12 @@ extension Ledger {
   /// The events after a cursor. Throws `foreignCursor`, `staleEpoch`, `cursorBeyondEnd` or `cursorRecordChanged` if the
   /// cursor does not fit this ledger as it is.
   public func tail(after cursor: Cursor, limit: Int = .max) throws(LedgerError) -> [StoredEvent] {
+    try onLog { () throws(LogError) in try log.checkOpen() }
     try check(cursor)
-    return try tail(after: cursor.offset, limit: limit)
+    let events = try tail(after: cursor.offset, limit: limit)
+    // A reset may have come in between, and then these are of an epoch that the cursor says nothing of.
+    try checkEpoch(cursor)
+    return events
   }
 
   /// Every event, in order.
@@ -206,32 +220,45 @@ extension Ledger {
   /// A cursor behind the event at `offset`; behind the last one unless given.
   public func cursor(at offset: Offset? = nil) throws(LedgerError) -> Cursor {
     try onLog { () throws(LogError) in try log.checkOpen() }
-    let epoch = log.epoch
-    let offset = offset ?? latestOffset
-    return Cursor(ledger: id, epoch: epoch.id, offset: offset, checksum: try checksum(at: offset) ?? 0)
+    while true {
+      let epoch = log.epoch
+      let offset = offset ?? latestOffset
+      let checksum = try checksum(at: offset) ?? 0
+      // A reset came in between: the event would be of another epoch than the cursor.
+      guard log.epoch.id == epoch.id else { continue }
+      return Cursor(ledger: id, epoch: epoch.id, offset: offset, checksum: checksum)
+    }
   }
 
   /// nil if there is no record to take it of: before the first, or no longer kept.
   private func checksum(at offset: Offset) throws(LedgerError) -> UInt64? {
     guard offset >= firstOffset, offset > .zero else { return nil }
-    return try onLog { () throws(LogError) in
-      try log.withRecord(at: offset) { (record) throws(LogError) in XXH3.hash64(record) }
+    do throws(LogError) {
+      return try log.withRecord(at: offset) { (record) throws(LogError) in XXH3.hash64(record) }
+    } catch {
+      // Dropped in between.
+      guard error.code == .offsetNotKept else { throw LedgerError(error) }
+      return nil
     }
   }
 
-  private func check(_ cursor: Cursor) throws(LedgerError) {
+  private func checkEpoch(_ cursor: Cursor) throws(LedgerError) {
     let epoch = log.epoch
-    guard cursor.ledger == id else {
-      throw LedgerError(
-        .foreignCursor,
-        "the cursor belongs to ledger \(cursor.ledger), not to \(id); use it there, or start anew")
-    }
     guard cursor.epoch == epoch.id else {
       throw LedgerError(
         .staleEpoch,
         "the cursor's epoch has ended by a reset or a copy; the current one starts at offset \(epoch.start), start there anew",
         offset: epoch.start)
     }
+  }
+
+  private func check(_ cursor: Cursor) throws(LedgerError) {
+    guard cursor.ledger == id else {
+      throw LedgerError(
+        .foreignCursor,
+        "the cursor belongs to ledger \(cursor.ledger), not to \(id); use it there, or start anew")
+    }
+    try checkEpoch(cursor)
     guard cursor.offset <= latestOffset else {
       throw LedgerError(
         .cursorBeyondEnd,

@@ -35,6 +35,80 @@ import Testing
     return try TestLog.records(copy)
   }
 
+  // MARK: Two at once
+
+  @Test(.timeLimit(.minutes(1)))
+  func `a copy that is given up takes nothing of the next one to the same place along`() throws {
+    let disk = MemoryFileSystem()
+    let giving = ObservedFileSystem(disk)
+    let log = try TestLog.open(giving, at: "other")
+    try TestLog.append(log, ["other"])
+    let making = ObservedFileSystem(disk)
+    let next = try SnapshotTests.filled(making, count: 60).0
+    // How far the two have come.
+    let isComplete = Monitor(false)
+    let isGivenUp = Monitor(false)
+    making.observe { call in
+      if call.operation == .rename {
+        isComplete.update { $0 = true }
+        isGivenUp.wait { $0 ? () : nil }
+      }
+      return nil
+    }
+    let hasBegun = Locked(false)
+    giving.observe { call in
+      // It fails when all of it is there.
+      if call.operation == .syncDirectory, call.name == "copy.tmp" { return .io }
+      guard call.operation == .unlink || call.operation == .removeDirectory else { return nil }
+      do {
+        // As soon as its LOCK is gone somebody else may begin.
+        guard try disk.status(of: "copy.tmp/LOCK") == nil, !hasBegun.withLock({ $0 }) else { return nil }
+      } catch {
+        Issue.record("\(error)")
+      }
+      hasBegun.withLock { $0 = true }
+      _ = SystemEnvironment().startThread {
+        #expect(throws: Never.self) { try next.snapshot(to: "copy") }
+        isComplete.update { $0 = true }
+        hasBegun.withLock { $0 = false }
+      }
+      isComplete.wait { $0 ? () : nil }
+      return nil
+    }
+    #expect(throws: LogError.self) { try log.snapshot(to: "copy") }
+    #expect(hasBegun.withLock { $0 })
+    isGivenUp.update { $0 = true }
+    try next.close()
+    #expect(try disk.status(of: "copy/SNAPSHOT") != nil)
+    #expect(try Self.copyRecords(disk) == Self.all)
+  }
+
+  @Test func `a snapshot that is replaced while it is being restored is not mixed with the other`() throws {
+    let disk = MemoryFileSystem()
+    try SnapshotTests.filled(disk, count: 60).0.snapshot(to: "copy")
+    let other = try TestLog.open(disk, environment: SeededEnvironment(seed: 5), at: "other")
+    for number in 0..<60 { try TestLog.append(other, ["other \(number)" + RecoveryTests.record(number)]) }
+    let isFirst = Locked(true)
+    let replacing = ObservedFileSystem(disk) { call in
+      guard call.operation == .link,
+        isFirst.withLock({ isFirst in
+          defer { isFirst = false }
+          return isFirst
+        })
+      else { return nil }
+      #expect(throws: Never.self) { try other.snapshot(to: "copy", replacing: true) }
+      return nil
+    }
+    let error = try #require(throws: LogError.self) {
+      try SegmentedLog.restore(
+        from: "copy", to: "new", replacing: false, fileSystem: replacing,
+        environment: SeededEnvironment(seed: 6))
+    }
+    #expect(error.code == .changedMeanwhile)
+    #expect(try disk.status(of: "new") == nil)
+    #expect(try disk.status(of: "new.tmp") == nil)
+  }
+
   // MARK: Snapshot
 
   @Test(arguments: [false, true])

@@ -127,4 +127,36 @@ import Testing
     options.access = .readOnly
     return options
   }()
+
+  @Test func `a segment that makes room for another of its number while it is being read is no tear`() throws
+  {
+    let base = MemoryFileSystem()
+    let failing = ObservedFileSystem(base)
+    let log = try TestLog.open(failing)
+    let record = String(repeating: "x", count: 3000)
+    try TestLog.append(log, [record])
+    // The next segment is there, and neither could be written to nor be taken back yet.
+    failing.observe { call in
+      guard call.name == "00000002.seg" else { return nil }
+      return call.operation == .write ? .noSpace : call.operation == .unlink ? .io : nil
+    }
+    #expect(throws: LogError.self) { try TestLog.append(log, [record]) }
+    failing.observe { _ in nil }
+    #expect(try base.status(of: "log/00000002.seg") != nil)
+    // Between the reading of its header and that of its frames.
+    let opened = Locked(0)
+    let disk = disk(base) { call in
+      call.operation == .open && call.name == "00000002.seg"
+        && opened.withLock { opened in
+          opened += 1
+          return opened == 2
+        }
+    } _: { () throws(LogError) in
+      try TestLog.append(log, ["new"])
+    }
+    let verification = try verify(disk)
+    #expect(verification.isSound)
+    #expect(verification.torn == nil)
+    #expect(verification.records == 2)
+  }
 }

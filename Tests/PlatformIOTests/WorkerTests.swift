@@ -1,3 +1,4 @@
+import Foundation
 import PlatformIO
 import StorageTesting
 import Testing
@@ -64,6 +65,37 @@ import Testing
     }
     // The thread has ended when it has let go of the job.
     done.wait { $0 == 1 ? () : nil }
+  }
+
+  @Test func `a forked child lets go of a worker without waiting for the thread it does not have`() async {
+    await #expect(processExitsWith: .success) {
+      // Often enough that the thread holds the worker's lock at the moment of some fork.
+      for _ in 0..<150 {
+        var worker: Worker? = Worker()
+        for _ in 0..<2000 { _ = worker?.perform {} }
+        let child = try WorkerTests.fork()
+        if child == 0 {
+          worker = nil
+          _exit(0)
+        }
+        var status: Int32 = -1
+        var attempts = 0
+        while unsafe waitpid(child, &status, WNOHANG) == 0 {
+          attempts += 1
+          if attempts == 5000 { kill(child, SIGKILL) }
+          usleep(1000)
+        }
+        #expect(status == 0)
+        guard status == 0 else { return }
+      }
+    }
+  }
+
+  /// Swift hides fork, and embedders written in other languages do not.
+  private static func fork() throws -> Int32 {
+    typealias Fork = @convention(c) () -> Int32
+    let symbol = unsafe try #require(dlsym(nil, "fork"))
+    return unsafe unsafeBitCast(symbol, to: Fork.self)()
   }
 }
 

@@ -1,3 +1,4 @@
+import Foundation
 import LogEngine
 import PlatformIO
 import StorageTesting
@@ -96,6 +97,90 @@ import Testing
     #expect(try reader.runs() == (isOld ? ["r"] : []))
     #expect(try reader.events(run: "r").count == (isOld ? 1 : 0))
     #expect(try (reader.event(id: old.id) != nil) == isOld)
+  }
+
+  /// A ledger on a disk that tells of each read.
+  private func observedLedger() throws -> (ledger: Ledger, disk: ObservedFileSystem) {
+    let disk = ObservedFileSystem(MemoryFileSystem())
+    var options = LedgerOptions()
+    options.creation = .createIfMissing
+    options.segmentSize = 16 << 10
+    let ledger = try Ledger.open(
+      at: "log", options: options, fileSystem: disk, environment: SeededEnvironment(seed: 1))
+    return (ledger, disk)
+  }
+
+  /// Does something at the next read of the disk.
+  private func atNextRead(_ disk: ObservedFileSystem, _ body: @escaping @Sendable () throws -> Void) {
+    let isDone = Locked(false)
+    disk.observe { call in
+      guard call.operation == .read else { return nil }
+      let isFirst = isDone.withLock { isDone in
+        defer { isDone = true }
+        return !isDone
+      }
+      if isFirst { #expect(throws: Never.self) { try body() } }
+      return nil
+    }
+  }
+
+  @Test func `a reset while a cursor is followed does not slip the new epoch's events under it`() throws {
+    let (ledger, disk) = try observedLedger()
+    try ledger.append(.test("old"))
+    let cursor = try ledger.cursor()
+    // The cursor has just been found good.
+    atNextRead(disk) {
+      try ledger.reset()
+      try ledger.append(.test("new"))
+    }
+    #expect(try #require(throws: LedgerError.self) { try ledger.tail(after: cursor) }.code == .staleEpoch)
+  }
+
+  @Test func `a cursor is of the epoch that its event is of`() throws {
+    let (ledger, disk) = try observedLedger()
+    try ledger.append(.test("old"))
+    atNextRead(disk) {
+      try ledger.reset()
+      try ledger.append(.test("new"))
+    }
+    let cursor = try ledger.cursor()
+    #expect(cursor.epoch == ledger.epoch.id)
+    #expect(try ledger.tail(after: cursor).isEmpty)
+  }
+
+  @Test func `the last event and a cursor are there, however often the ledger is reset meanwhile`() throws {
+    let ledger = try Ledger.inMemory(options: LedgerOptions())
+    let isDone = Locked(false)
+    DispatchQueue.concurrentPerform(iterations: 2) { role in
+      do {
+        if role == 0 {
+          defer { isDone.withLock { $0 = true } }
+          let end = Date(timeIntervalSinceNow: 0.3)
+          while Date() < end {
+            try ledger.append(.test("event"))
+            try ledger.reset()
+          }
+        } else {
+          while !isDone.withLock({ $0 }) {
+            _ = try ledger.lastEvent()
+            _ = try ledger.cursor()
+          }
+        }
+      } catch {
+        Issue.record("\(error)")
+      }
+    }
+  }
+
+  @Test func `what a caller's own closure throws reaches the caller`() throws {
+    let ledger = try Ledger.inMemory()
+    try ledger.append(.test("gone"))
+    try ledger.reset()
+    try ledger.append(.test("there"))
+    let error = try #require(throws: LedgerError.self) {
+      try ledger.withEvent(id: "there") { (_) throws(LedgerError) in _ = try ledger.event(at: 1) }
+    }
+    #expect(error.log?.code == .offsetNotKept)
   }
 
   @Test func `one id in many records costs no more than as many ids`() throws {
