@@ -133,7 +133,7 @@ public final class Ledger: Sendable {
   }
 
   /// A file where a ledger's directory should be may be the database this ledger is to replace.
-  private static func namingForeignDatabase(_ error: LedgerError, _ path: String) -> LedgerError {
+  static func namingForeignDatabase(_ error: LedgerError, _ path: String) -> LedgerError {
     guard error.log?.code == .notALog, error.log?.cause?.code == .notADirectory,
       SegmentedLog.fileStarts(path, with: "SQLite format 3\0")
     else { return error }

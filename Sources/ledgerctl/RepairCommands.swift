@@ -37,8 +37,13 @@ extension Command {
   ) { (invocation, console) throws(Failure) in
     let path = try invocation.ledgerPath()
     let newPath = try invocation.requiredText("--into")
-    let found = try onLedger(.creating) { () throws(LedgerError) in
-      try Ledger.salvage(from: path, into: newPath)
+    let found: Ledger.Salvage
+    do throws(LedgerError) {
+      found = try Ledger.salvage(from: path, into: newPath)
+    } catch {
+      // That there is no ledger is said of the old one, all else of what is to be made.
+      let isOfOld = error.log?.code == .notALog || error.code == .foreignDatabase
+      throw Failure(error, isOfOld ? .existing : .creating)
     }
     if invocation.has("--json") {
       console.output.add(

@@ -71,6 +71,20 @@ import Testing
     #expect(try Tool.run("salvage", place.path("missing"), "--into", place.path("x")).code != 0)
     #expect(!FileManager.default.fileExists(atPath: place.path("x")))
     #expect(try Tool.run("salvage", place.ledger).code == 64)
+    // What is wrong with the old ledger is not said of the new one.
+    #expect(try Tool.run("salvage", place.file("text", "no ledger"), "--into", place.path("x")).code == 66)
+    let database = try Tool.run(
+      "salvage", place.file("old.db", "SQLite format 3\0 and more"), "--into", place.path("x"))
+    #expect(database.code == 65)
+    #expect(database.messages.contains("it is an SQLite database"))
+    // Nothing in the old ledger's directory changes, so the new one cannot be there.
+    for into in [place.ledger + "/new", place.ledger + "/../ledger/new/"] {
+      let within = try Tool.run("salvage", place.ledger, "--into", into)
+      #expect(within.code == 73)
+      #expect(within.messages.contains("it lies in the log's own directory; choose another path"))
+    }
+    #expect(!FileManager.default.fileExists(atPath: place.ledger + "/new"))
+    #expect(!FileManager.default.fileExists(atPath: place.ledger + "/new.partial"))
   }
 
   @Test func salvageReadsALedgerThatCannotBeOpened() throws {
