@@ -62,7 +62,7 @@ extension Command {
   ) { (invocation, console) throws(Failure) in
     let destination = try invocation.destinationPath()
     let replacing = invocation.has("--replace")
-    let last = try invocation.offset("--through")
+    let last = try invocation.exactOffset("--through")
     return try invocation.withWriter(LedgerOptions()) { (ledger) throws(Failure) in
       let copy = try onLedger(.creating) { () throws(LedgerError) in
         try ledger.fork(to: destination, through: last, replacing: replacing)
