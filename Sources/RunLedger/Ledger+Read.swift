@@ -93,7 +93,7 @@ extension Ledger {
     after offset: Offset = .zero, through last: Offset = .max,
     _ body: (borrowing EventView) throws(LedgerError) -> Bool
   ) throws(LedgerError) {
-    guard offset < .max else { return }
+    guard offset < .max else { return try onLog { () throws(LogError) in try log.checkOpen() } }
     var failure: LedgerError?
     try onLog { () throws(LogError) in
       try log.forEachRecord(from: Offset(offset.rawValue + 1), through: last) {
@@ -112,7 +112,10 @@ extension Ledger {
   /// The events after `offset` with their offsets, in order, at most `limit` of them; 0 gives all, the end or beyond none.
   public func tail(after offset: Offset = .zero, limit: Int = .max) throws(LedgerError) -> [StoredEvent] {
     var events: [StoredEvent] = []
-    guard limit > 0 else { return events }
+    guard limit > 0 else {
+      try onLog { () throws(LogError) in try log.checkOpen() }
+      return events
+    }
     try forEachEvent(after: offset) { (view) throws(LedgerError) in
       events.append(StoredEvent(offset: view.offset, event: try view.event()))
       return events.count < limit
@@ -220,6 +223,7 @@ extension Ledger {
   }
 
   private func check(_ cursor: Cursor) throws(LedgerError) {
+    try onLog { () throws(LogError) in try log.checkOpen() }
     let epoch = log.epoch
     guard cursor.ledger == id else {
       throw LedgerError(
@@ -229,7 +233,7 @@ extension Ledger {
     guard cursor.epoch == epoch.id else {
       throw LedgerError(
         .staleEpoch,
-        "the cursor's epoch has ended by a reset or a copy; the current one starts at offset \(epoch.start), start there anew",
+        "the cursor was made in another epoch, before a reset or in another copy of the ledger; this one starts at offset \(epoch.start), start there anew",
         offset: epoch.start)
     }
     guard cursor.offset <= latestOffset else {
