@@ -11,7 +11,7 @@ extension Command {
     notes: """
       DEST appears when it is complete and on the disk. It can be read like a ledger, restored, and written to: then it
       becomes a ledger of its own. LEDGER must not be open for writing elsewhere; a program that has it open takes
-      snapshots itself.
+      snapshots itself. If LEDGER is a snapshot itself, this is writing to it; to leave it one, restore it instead.
       """
   ) { (invocation, console) throws(Failure) in
     let destination = try invocation.destinationPath()
@@ -57,7 +57,7 @@ extension Command {
     ],
     notes: """
       DEST appears when it is complete and on the disk, with the same identity and a new epoch. At most one segment is
-      copied, the rest is linked.
+      copied, the rest is linked. If LEDGER is a snapshot, this is writing to it; to leave it one, restore it instead.
       """
   ) { (invocation, console) throws(Failure) in
     let destination = try invocation.destinationPath()
@@ -119,7 +119,7 @@ extension Command {
   }
 }
 
-private func counted(_ count: UInt64, _ what: String) -> String {
+func counted(_ count: UInt64, _ what: String) -> String {
   "\(count) \(what)\(count == 1 ? "" : "s")"
 }
 

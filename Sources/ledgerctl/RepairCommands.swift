@@ -19,7 +19,8 @@ extension Command {
     return try invocation.withWriter(LedgerOptions()) { (ledger) throws(Failure) in
       let count = ledger.eventCount
       try onLedger { () throws(LedgerError) in try ledger.reset() }
-      console.messages.say("\(count) events removed; the next offset is \(ledger.firstOffset)")
+      console.messages.say(
+        "\(counted(UInt64(count), "event")) removed; the next offset is \(ledger.firstOffset)")
       return .done
     }
   }
@@ -55,7 +56,7 @@ extension Command {
       )
     } else {
       for damage in found.damage { console.output.add(sentence(damage) + "\n") }
-      console.output.add("\(found.events) events copied to \(newPath)\n")
+      console.output.add("\(counted(found.events, "event")) copied to \(newPath)\n")
     }
     if let torn = found.torn { console.messages.say(sentence(torn, of: path)) }
     return found.damage.isEmpty ? .done : .badData
