@@ -124,7 +124,8 @@ extension Ledger {
   }
 
   /// The events after a cursor. Throws `foreignCursor`, `staleEpoch`, `cursorBeyondEnd` or `cursorRecordChanged` if the
-  /// cursor does not fit this ledger as it is.
+  /// cursor does not fit this ledger as it is. Events that a trim has dropped since are passed over: some were if
+  /// ``firstOffset`` is more than one above the cursor's offset.
   public func tail(after cursor: Cursor, limit: Int = .max) throws(LedgerError) -> [StoredEvent] {
     try check(cursor)
     return try tail(after: cursor.offset, limit: limit)
@@ -206,7 +207,9 @@ extension Ledger {
 
   // MARK: Cursors
 
-  /// A cursor behind the event at `offset`; behind the last one unless given.
+  /// A cursor behind the event at `offset`; behind the last one unless given, and before the first for 0. It remembers the
+  /// event's checksum, if the event is still kept. Throws `log` with code `offsetBeyondEnd` if there is no such event yet. Cost:
+  /// one record read.
   public func cursor(at offset: Offset? = nil) throws(LedgerError) -> Cursor {
     try onLog { () throws(LogError) in try log.checkOpen() }
     let epoch = log.epoch
