@@ -38,8 +38,11 @@ extension Command {
     let destination = try invocation.destinationPath()
     let source = try invocation.ledgerPath()
     let replacing = invocation.has("--replace")
-    let copy = try onLedger(.creating) { () throws(LedgerError) in
-      try Ledger.restore(from: source, to: destination, replacing: replacing)
+    let copy: LogCopy
+    do throws(LedgerError) {
+      copy = try Ledger.restore(from: source, to: destination, replacing: replacing)
+    } catch {
+      throw Failure(error, reading: source)
     }
     return invocation.report(copy, "ledger", destination, console)
   }

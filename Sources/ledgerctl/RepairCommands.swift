@@ -42,9 +42,7 @@ extension Command {
     do throws(LedgerError) {
       found = try Ledger.salvage(from: path, into: newPath)
     } catch {
-      // That there is no ledger is said of the old one, all else of what is to be made.
-      let isOfOld = error.log?.code == .notALog || error.code == .foreignDatabase
-      throw Failure(error, isOfOld ? .existing : .creating)
+      throw Failure(error, reading: path)
     }
     if invocation.has("--json") {
       console.output.add(
