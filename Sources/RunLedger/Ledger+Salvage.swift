@@ -20,8 +20,9 @@ extension Ledger {
   /// The new ledger has an identity of its own and numbers its events anew, from 1, without gaps. It appears under its name
   /// only when it is complete and durable; until then it is beside it, under that name and `.partial`, and is removed if the
   /// salvage fails. Throws ``LedgerError`` with code `log` if something is at either path, if the new one lies in the old
-  /// ledger's directory (`badDestination`), if the old ledger cannot be read at all, or if a writer drops segments of it
-  /// meanwhile; and with `foreignDatabase`. Cost: every byte of the old ledger is read once.
+  /// ledger's directory (`badDestination`), if a file of the old ledger cannot be read, as where the disk fails (copy the
+  /// files to another one as far as that goes, and salvage there), or if a writer drops segments of it meanwhile; and with
+  /// code `foreignDatabase`. Cost: every byte of the old ledger is read once.
   public static func salvage(from path: String, into newPath: String) throws(LedgerError) -> Salvage {
     do throws(LedgerError) {
       return try salvage(from: path, into: newPath, fileSystem: DiskFileSystem.shared)
