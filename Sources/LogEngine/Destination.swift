@@ -82,7 +82,7 @@ final class Destination {
 
   /// Refuses a destination that is the source, lies in it, or holds it. By identity and not by name: one directory has many
   /// names.
-  private static func keepApart(_ path: String, _ source: LogDirectory) throws(LogError) {
+  static func keepApart(_ path: String, _ source: LogDirectory) throws(LogError) {
     let fileSystem = source.fileSystem
     let from = try onFile { () throws(FileSystemError) in try fileSystem.resolvedPath(source.path) }
     let parent = try onFile { () throws(FileSystemError) in

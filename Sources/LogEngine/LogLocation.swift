@@ -11,6 +11,11 @@ package enum LogLocation {
     try onFile { () throws(FileSystemError) in try DiskFileSystem.shared.status(of: path) != nil }
   }
 
+  /// Refuses an absolute path that is a log's own directory, lies in it, or holds it.
+  package static func keepApart(_ path: String, from logPath: String) throws(LogError) {
+    try Destination.keepApart(path, try LogDirectory(logPath, in: DiskFileSystem.shared))
+  }
+
   /// Makes a directory for a log that is not complete yet. False: something is at the path already.
   package static func make(_ path: String) throws(LogError) -> Bool {
     try onFile { () throws(FileSystemError) in try DiskFileSystem.shared.createDirectory(path) }

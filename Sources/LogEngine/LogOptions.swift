@@ -2,14 +2,19 @@
 public struct LogOptions: Sendable {
   /// Reading beside a writer, or being the one writer.
   public enum Access: Sendable {
+    /// Beside a writer, or without one; sees the log as it is when it is opened, and changes nothing.
     case readOnly
+    /// As the one writer.
     case readWrite
   }
 
   /// What to do about a log that is, or is not, there.
   public enum Creation: Sendable {
+    /// One that is missing is an error.
     case mustExist
+    /// One that is missing is made.
     case createIfMissing
+    /// One that is there is an error.
     case mustNotExist
   }
 
@@ -19,7 +24,8 @@ public struct LogOptions: Sendable {
   public var creation: Creation = .mustExist
   /// When an append counts as done; see ``SyncPolicy``.
   public var syncPolicy: SyncPolicy = .always
-  /// The size at which a new log starts another segment, in bytes; fixed when the log is created. 64 MiB unless set.
+  /// The size at which a new log starts another segment, in bytes, from 16 KiB to 16 GiB; fixed when the log is created. 64 MiB
+  /// unless set.
   public var segmentSize: UInt64 = 64 << 20
   /// Whose records these are; another's log is refused.
   public var application = ApplicationTag(id: 0)
@@ -40,8 +46,9 @@ public enum SyncPolicy: Sendable, Hashable {
   /// Once it is on the disk: it survives a power cut.
   case always
   /// Once the operating system has it, and it is on the disk so much later, plus the time of one sync: a power cut takes at
-  /// most what was appended within that time. Appends do not wait for the syncs. It is the handle that sees to them: what
-  /// one leaves unsynced that is dropped without `close`, or whose process ends, is the operating system's to write.
+  /// most what was appended within that time. A millisecond at least. Appends do not wait for the syncs. It is the handle
+  /// that sees to them: what one leaves unsynced that is dropped without `close`, or whose process ends, is the operating
+  /// system's to write.
   case interval(Duration)
   /// Once the operating system has it: it survives the end of the process, and a power cut only after `sync` or `close`.
   case never

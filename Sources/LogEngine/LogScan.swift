@@ -8,6 +8,8 @@ struct LogScan: ~Copyable {
   struct Finding {
     var damage: Damage
     var error: LogError
+    /// The segment that cannot say which records it held.
+    var silent: SegmentNumber?
   }
 
   /// A segment that was read through.
@@ -65,6 +67,7 @@ struct LogScan: ~Copyable {
     listing = try directory.list()
     var pending = try chain(from: listing.segments)
     try readAll(&pending, visit)
+    nameLostOffsets()
     try confirm()
   }
 
@@ -100,6 +103,7 @@ struct LogScan: ~Copyable {
     pending = [newest]
     try readAll(&pending) { (offset, record) in visit(offset, record) }
     progress(total, total)
+    nameLostOffsets()
     try confirm()
   }
 
@@ -259,7 +263,8 @@ struct LogScan: ~Copyable {
         add(
           .header, .damaged, number, 0..<UInt64(SegmentHeader.byteCount),
           unknownOffsets(below: above?.header),
-          "both copies of the segment's header are damaged; restore it from a copy, or salvage")
+          "both copies of the segment's header are damaged; restore it from a copy, or salvage",
+          isSilent: true)
         above = opened
         chain.append(opened)
         continue
@@ -332,7 +337,21 @@ struct LogScan: ~Copyable {
   private mutating func reportMissing(_ numbers: Range<SegmentNumber>, _ above: SegmentHeader?) {
     add(
       .missing, .missingSegment, numbers.lowerBound, 0..<0, unknownOffsets(below: above),
-      "the segment is gone; put it back, or salvage")
+      "the segment is gone; put it back, or salvage", isSilent: true)
+  }
+
+  /// A segment that is gone, or whose header is, held what lies between its neighbours. Known once those are read.
+  private mutating func nameLostOffsets() {
+    guard let newest = segments.last?.header else { return }
+    for (place, finding) in findings.enumerated() {
+      guard let number = finding.silent, finding.damage.offsets.upperBound > .zero else { continue }
+      let before = segments.last { $0.number < number }
+      // Of another log's segment nothing follows.
+      guard before.map({ $0.header.log == newest.log }) ?? true else { continue }
+      let start = before?.nextOffset ?? newest.logStart
+      let end = finding.damage.offsets.upperBound
+      if start < end { findings[place].lose(start..<end) }
+    }
   }
 
   private mutating func checkContinuity(to number: SegmentNumber, _ header: SegmentHeader) {
@@ -455,7 +474,7 @@ struct LogScan: ~Copyable {
 
   mutating func add(
     _ kind: Damage.Kind, _ code: LogError.Code, _ number: SegmentNumber, _ bytes: Range<UInt64>,
-    _ offsets: Range<Offset>, _ detail: String
+    _ offsets: Range<Offset>, _ detail: String, isSilent: Bool = false
   ) {
     let name = LogDirectory.name(of: number)
     findings.append(
@@ -463,6 +482,15 @@ struct LogScan: ~Copyable {
         damage: Damage(kind: kind, file: name, bytes: bytes, offsets: offsets),
         error: LogError(
           code, path: directory.path(of: name), bytes: bytes.isEmpty ? nil : bytes,
-          offsets: offsets.isEmpty ? nil : offsets, detail)))
+          offsets: offsets.isEmpty ? nil : offsets, detail),
+        silent: isSilent ? number : nil))
+  }
+}
+
+extension LogScan.Finding {
+  fileprivate mutating func lose(_ offsets: Range<Offset>) {
+    damage = Damage(kind: damage.kind, file: damage.file, bytes: damage.bytes, offsets: offsets)
+    error = LogError(
+      error.code, path: error.path, bytes: error.bytes, offsets: offsets, error.detail, cause: error.cause)
   }
 }

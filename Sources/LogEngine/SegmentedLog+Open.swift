@@ -120,7 +120,8 @@ extension SegmentedLog {
     guard listing.others.isEmpty else {
       throw LogError(
         .notALog, path: directory.path,
-        "the directory holds other files and no log; choose an empty or a new one")
+        "the directory holds other files and no log; give a log's directory, or an empty or a new one to make one in"
+      )
     }
     // A listing taken while a reset swaps segments may show neither the old ones nor the new.
     guard listing.hasLock else { return false }

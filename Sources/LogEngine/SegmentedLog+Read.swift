@@ -41,8 +41,9 @@ extension SegmentedLog {
         for (index, position) in run.positions.enumerated() {
           let offset = next.advanced(by: UInt64(index))
           let local = Int(position.rawValue - run.start.rawValue)
+          let following = index + 1 < run.positions.count ? run.positions[index + 1] : run.end
           let place = Place(
-            source: run.source, nonce: run.nonce, start: position, end: run.end,
+            source: run.source, nonce: run.nonce, start: position, end: following,
             index: run.firstIndex + UInt32(index), segment: run.segment)
           goesOn = try body(
             offset, verified(bytes.extracting(local..<bytes.byteCount), place, offset))

@@ -4,7 +4,7 @@ extension SegmentedLog {
   /// Makes a log at a new path out of a snapshot, which stays as it is.
   ///
   /// The log keeps its identity and starts a new epoch behind the snapshot's last record. The snapshot's list is compared
-  /// with its segments' headers and seals first; their records are read when the new log is opened. They are linked, or
+  /// with its segments' headers and seals first; their records are not read. They are linked, or
   /// copied across devices, so that the cost is that of a link a segment. Until all is complete and durable nothing is at
   /// the new path; what is there already is replaced, in one step, only if `replacing` says so and it is a log that nobody
   /// writes to.

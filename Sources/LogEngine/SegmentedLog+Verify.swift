@@ -113,7 +113,9 @@ extension SegmentedLog {
 
   /// Something that stands in a segment file.
   public enum Part: Sendable, Hashable {
+    /// A segment's header.
     case segment(SegmentDescription)
+    /// A valid frame's header.
     case frame(FrameDescription)
     /// Bytes that are no valid frame; what an unfinished batch leaves, too.
     case unsound(file: String, bytes: Range<UInt64>)
@@ -173,8 +175,8 @@ extension SegmentedLog {
     public var continues: Bool
   }
 
-  /// Tells `visit` what stands in each segment, or in one, from front to back, without judging; or only the headers. Works on damaged logs; of a
-  /// segment whose header cannot be read it says only that.
+  /// Tells `visit` what stands in each segment, or in one, from front to back, without judging, until it answers false; or
+  /// only the headers. Works on damaged logs; of a segment whose header cannot be read it says only that.
   public static func inspect(
     at path: String, segment only: SegmentNumber? = nil, headersOnly: Bool = false, _ visit: (Part) -> Bool
   ) throws(LogError) {

@@ -9,6 +9,10 @@ extension Ledger {
   /// durable; `durably: false` asks for no more than `.never` gives.
   /// Thread-safe: what several threads append at the same time shares one write and one sync. Cost alone: one write, one
   /// sync under `.always`.
+  ///
+  /// Throws `.invalidEvent`, `.conflict`, or `log`: `fileSystem` with its cause, such as a full disk, or `quotaExceeded`, and
+  /// then nothing is stored, and appends go on when there is room; `outcomeUnknown` after a failed sync, when the event may
+  /// or may not be stored, and the ledger has to be closed and opened again. Appending it again then tells.
   @discardableResult
   public func append(
     _ event: Event, onConflict: ConflictPolicy = .error, durably: Bool? = nil

@@ -12,6 +12,9 @@ extension Ledger {
   /// snapshot becomes a ledger of its own with a new epoch, which refuses cursors of this one. A ledger in memory is
   /// copied to the disk.
   ///
+  /// The ledger must be open for writing. A snapshot that is opened so becomes a ledger of its own by that, also if it is
+  /// only to be copied. A reset, a trim and a close wait until the copy is done.
+  ///
   /// What is at the path stays, and `log` with code `alreadyExists` is thrown, unless `replacing` says so and it is a ledger
   /// that nobody writes to. The ledger itself, its directory, and what holds it are never replaced (`badDestination`).
   /// Thread-safe.
@@ -26,7 +29,8 @@ extension Ledger {
   /// goes on from there in a new epoch.
   ///
   /// A fork ends where one call of `append` or `extend` did: within the events of an `extend`, `log` with code
-  /// `notABatchEnd` is thrown, which names the nearest offsets. At most one segment is copied, and the rest linked. For the
+  /// `notABatchEnd` is thrown, which names the nearest offsets; beyond the end `offsetBeyondEnd`, and more than one before the
+  /// first event that is kept `offsetNotKept`. At most one segment is copied, and the rest linked. For the
   /// rest see ``snapshot(to:replacing:)``.
   @discardableResult
   public func fork(
@@ -40,7 +44,7 @@ extension Ledger {
   /// Makes a ledger at a new path out of a snapshot, which stays as it is. It starts a new epoch, which refuses cursors made
   /// before. With `replacing`, the ledger that is at the path makes room for it, in one step.
   ///
-  /// Cost: a link a segment; events are read when the ledger is opened. Throws `log` with code `notASnapshot` for a
+  /// Cost: a link a segment, and of each the header and the seal are read; events are not. Throws `log` with code `notASnapshot` for a
   /// directory that is a ledger and no snapshot, and as ``snapshot(to:replacing:)`` does.
   @discardableResult
   public static func restore(

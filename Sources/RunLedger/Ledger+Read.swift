@@ -103,7 +103,7 @@ extension Ledger {
     after offset: Offset = .zero, through last: Offset = .max,
     _ body: (borrowing EventView) throws(LedgerError) -> Bool
   ) throws(LedgerError) {
-    guard offset < .max else { return }
+    guard offset < .max else { return try onLog { () throws(LogError) in try log.checkOpen() } }
     var failure: LedgerError?
     try onLog { () throws(LogError) in
       try log.forEachRecord(from: Offset(offset.rawValue + 1), through: last) {
@@ -122,7 +122,10 @@ extension Ledger {
   /// The events after `offset` with their offsets, in order, at most `limit` of them; 0 gives all, the end or beyond none.
   public func tail(after offset: Offset = .zero, limit: Int = .max) throws(LedgerError) -> [StoredEvent] {
     var events: [StoredEvent] = []
-    guard limit > 0 else { return events }
+    guard limit > 0 else {
+      try onLog { () throws(LogError) in try log.checkOpen() }
+      return events
+    }
     try forEachEvent(after: offset) { (view) throws(LedgerError) in
       events.append(StoredEvent(offset: view.offset, event: try view.event()))
       return events.count < limit
@@ -131,7 +134,8 @@ extension Ledger {
   }
 
   /// The events after a cursor. Throws `foreignCursor`, `staleEpoch`, `cursorBeyondEnd` or `cursorRecordChanged` if the
-  /// cursor does not fit this ledger as it is.
+  /// cursor does not fit this ledger as it is. Events that a trim has dropped since are passed over: some were if
+  /// ``firstOffset`` is more than one above the cursor's offset.
   public func tail(after cursor: Cursor, limit: Int = .max) throws(LedgerError) -> [StoredEvent] {
     try onLog { () throws(LogError) in try log.checkOpen() }
     try check(cursor)
@@ -217,7 +221,9 @@ extension Ledger {
 
   // MARK: Cursors
 
-  /// A cursor behind the event at `offset`; behind the last one unless given.
+  /// A cursor behind the event at `offset`; behind the last one unless given, and before the first for 0. It remembers the
+  /// event's checksum, if the event is still kept. Throws `log` with code `offsetBeyondEnd` if there is no such event yet. Cost:
+  /// one record read.
   public func cursor(at offset: Offset? = nil) throws(LedgerError) -> Cursor {
     try onLog { () throws(LogError) in try log.checkOpen() }
     while true {
@@ -243,11 +249,12 @@ extension Ledger {
   }
 
   private func checkEpoch(_ cursor: Cursor) throws(LedgerError) {
+    try onLog { () throws(LogError) in try log.checkOpen() }
     let epoch = log.epoch
     guard cursor.epoch == epoch.id else {
       throw LedgerError(
         .staleEpoch,
-        "the cursor's epoch has ended by a reset or a copy; the current one starts at offset \(epoch.start), start there anew",
+        "the cursor was made in another epoch, before a reset or in another copy of the ledger; this one starts at offset \(epoch.start), start there anew",
         offset: epoch.start)
     }
   }

@@ -19,17 +19,23 @@ extension Ledger {
   ///
   /// The new ledger has an identity of its own and numbers its events anew, from 1, without gaps. It appears under its name
   /// only when it is complete and durable; until then it is beside it, under that name and `.partial`, and is removed if the
-  /// salvage fails. Throws ``LedgerError`` with code `log` if something is at either path, if the old ledger cannot be read
-  /// at all, or if a writer drops segments of it meanwhile. Cost: every byte of the old ledger is read once.
+  /// salvage fails. Throws ``LedgerError`` with code `log` if something is at either path, if the new one lies in the old
+  /// ledger's directory (`badDestination`), if a file of the old ledger cannot be read, as where the disk fails (copy the
+  /// files to another one as far as that goes, and salvage there), or if a writer drops segments of it meanwhile; and with
+  /// code `foreignDatabase`. Cost: every byte of the old ledger is read once.
   public static func salvage(from path: String, into newPath: String) throws(LedgerError) -> Salvage {
-    try salvage(from: path, into: newPath, fileSystem: DiskFileSystem.shared)
+    do throws(LedgerError) {
+      return try salvage(from: path, into: newPath, fileSystem: DiskFileSystem.shared)
+    } catch {
+      throw namingForeignDatabase(error, path)
+    }
   }
 
   /// Reads the old ledger from `fileSystem`; the new one is on the disk.
   package static func salvage(
     from path: String, into newPath: String, fileSystem: any FileSystem
   ) throws(LedgerError) -> Salvage {
-    var sink = try SalvageSink(newPath, kindRule: try kindRule(ofDamaged: path))
+    var sink = try SalvageSink(newPath, from: path, kindRule: try kindRule(ofDamaged: path))
     do throws(LedgerError) {
       let found = try onLog { () throws(LogError) in
         // One attempt: the sink has what it was given, and cannot begin again.
@@ -82,13 +88,14 @@ private struct SalvageSink {
   private(set) var appended: UInt64 = 0
   private(set) var repeats: UInt64 = 0
 
-  init(_ path: String, kindRule: KindRule) throws(LedgerError) {
+  init(_ path: String, from oldPath: String, kindRule: KindRule) throws(LedgerError) {
     do throws(LogError) {
       self.path = try LogLocation.absolute(path)
       guard try !LogLocation.exists(self.path) else {
         throw LogError(
           .alreadyExists, path: self.path, "something is there already; choose another path, or move it away")
       }
+      try LogLocation.keepApart(self.path, from: oldPath)
       partialPath = self.path + ".partial"
       guard try LogLocation.make(partialPath) else {
         throw LogError(

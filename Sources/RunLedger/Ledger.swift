@@ -7,6 +7,11 @@ internal import Synchronization
 ///
 /// One handle writes a ledger; any number of threads may use it, and readers never wait for a write or a sync. FORMAT.md
 /// describes the files.
+///
+/// Whatever throws, throws ``LedgerError``: with code `log` and, in ``LedgerError/log``, `closed` after ``close()``, `forked`
+/// in a process that was forked from the one that opened the ledger, `fileSystem` where the system refused; what changes the
+/// ledger, `readOnly` if it was opened for reading. Reading a record that is not what was written throws `log` with code
+/// `damaged`, or `corruptEvent` if it holds no valid event. What is said of a method's errors comes on top.
 public final class Ledger: Sendable {
   let log: SegmentedLog
   let environment: any Environment
@@ -133,7 +138,7 @@ public final class Ledger: Sendable {
   }
 
   /// A file where a ledger's directory should be may be the database this ledger is to replace.
-  private static func namingForeignDatabase(_ error: LedgerError, _ path: String) -> LedgerError {
+  static func namingForeignDatabase(_ error: LedgerError, _ path: String) -> LedgerError {
     guard error.log?.code == .notALog, error.log?.cause?.code == .notADirectory,
       SegmentedLog.fileStarts(path, with: "SQLite format 3\0")
     else { return error }
@@ -166,7 +171,7 @@ public final class Ledger: Sendable {
   /// How many segments there are, and how many bytes of them are used.
   public var size: (segments: Int, bytes: UInt64) { log.size }
 
-  /// What the ledger has done since it was opened: counters and latencies. Cost: a copy of some 3 KB, for which nobody waits.
+  /// What the ledger has done since it was opened: counters and latencies. Cost: a copy of some 2 KB, for which nobody waits.
   public var metrics: LogMetrics { log.metrics }
 
   /// How many events can be found.
@@ -207,17 +212,19 @@ public final class Ledger: Sendable {
 
   // MARK: Ending
 
-  /// Makes every event appended so far durable.
+  /// Makes every event appended so far durable. Thread-safe; appends wait meanwhile, readers do not. Cost: one sync; none if all
+  /// is durable. Throws `log` with code `outcomeUnknown` if this or an earlier sync failed: close the ledger and open it again.
   public func sync() throws(LedgerError) { try onLog { () throws(LogError) in try log.sync() } }
 
   /// Makes everything durable and lets the next writer in. Closing again does nothing; any other use afterwards is an
-  /// error. Throws `log` with code `outcomeUnknown` if an append or a sync did.
+  /// error. Waits for a copy that is being made. Throws `log` with code `outcomeUnknown` if an append or a sync did.
   public func close() throws(LedgerError) {
     try onLog { () throws(LogError) in try log.close() }
   }
 
   /// Empties the ledger and frees all ids, in one atomic step. Offsets go on, and a new epoch starts, which refuses the
-  /// cursors of the old one. Each append takes effect before it or after it, as a whole.
+  /// cursors of the old one. Each append takes effect before it or after it, as a whole. Works on a full disk. A crash leaves
+  /// the old ledger or the empty one. Waits for a copy that is being made; throws what an append would.
   public func reset() throws(LedgerError) {
     try onLog { () throws(LogError) in try log.checkProcess() }
     // Copies first: while one is made, nobody who decides what to append may have to wait for it.
@@ -233,7 +240,8 @@ public final class Ledger: Sendable {
 
   /// Reads every byte of the ledger at a path and checks all that can be checked, changing nothing, on several threads. Works
   /// on a ledger that cannot be opened, and beside a writer. `progress` is told, from any of the threads, how many bytes of how
-  /// many were read.
+  /// many were read. Damage is in the result; it throws `foreignDatabase`, or `log` if there is no ledger, a file cannot be
+  /// read, or a writer drops segments again and again meanwhile (`changedMeanwhile`).
   public static func verify(
     at path: String, progress: @escaping @Sendable (UInt64, UInt64) -> Void = { _, _ in }
   ) throws(LedgerError) -> SegmentedLog.Verification {

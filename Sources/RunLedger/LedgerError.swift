@@ -24,7 +24,8 @@ public struct LedgerError: Error, Sendable, CustomStringConvertible {
     public static let foreignDatabase = Code(kind: .foreignDatabase)
     /// The cursor is of another ledger.
     public static let foreignCursor = Code(kind: .foreignCursor)
-    /// The cursor is of an epoch that a reset, fork or restore ended; ``LedgerError/offset`` is the current one's first.
+    /// The cursor is of another epoch: one that a reset, fork or restore ended, or one of another copy of the ledger.
+    /// ``LedgerError/offset`` is the current one's first.
     public static let staleEpoch = Code(kind: .staleEpoch)
     /// The cursor is beyond the end of the ledger.
     public static let cursorBeyondEnd = Code(kind: .cursorBeyondEnd)

@@ -8,7 +8,8 @@ public struct LedgerOptions: Sendable {
   public var creation: LogOptions.Creation = .mustExist
   /// When an append counts as done: `always`, once it is on the disk, unless set.
   public var syncPolicy: SyncPolicy = .always
-  /// The size at which a new ledger starts another segment, in bytes; fixed when the ledger is created. 64 MiB unless set.
+  /// The size at which a new ledger starts another segment, in bytes, from 16 KiB to 16 GiB; fixed when the ledger is created.
+  /// 64 MiB unless set.
   public var segmentSize: UInt64 = 64 << 20
   /// The rule for kinds of a new ledger, fixed when it is created. For a ledger that exists: nil takes the ledger's own,
   /// anything else must agree with it.
@@ -58,7 +59,9 @@ public enum ConflictPolicy: Sendable, Hashable {
 public struct Receipt: Sendable, Hashable {
   /// Whether the event was stored now or before.
   public enum Outcome: Sendable, Hashable {
+    /// It was stored now.
     case appended
+    /// An event of its id was stored before; of the same content, unless conflicts are ignored.
     case duplicate
   }
 

@@ -28,7 +28,7 @@ extension Command {
   ) { (invocation, console) throws(Failure) in
     var options = LedgerOptions()
     options.syncPolicy = try invocation.syncPolicy()
-    let expected = try invocation.offset("--expect-last")
+    let expected = try invocation.exactOffset("--expect-last")
     let draft = try EventDraft(invocation)
     return try invocation.withWriter(options) { (ledger) throws(Failure) in
       let event = try onLedger { () throws(LedgerError) in try draft.event(of: ledger) }

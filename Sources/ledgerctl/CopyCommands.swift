@@ -11,7 +11,7 @@ extension Command {
     notes: """
       DEST appears when it is complete and on the disk. It can be read like a ledger, restored, and written to: then it
       becomes a ledger of its own. LEDGER must not be open for writing elsewhere; a program that has it open takes
-      snapshots itself.
+      snapshots itself. If LEDGER is a snapshot itself, this is writing to it; to leave it one, restore it instead.
       """
   ) { (invocation, console) throws(Failure) in
     let destination = try invocation.destinationPath()
@@ -38,8 +38,11 @@ extension Command {
     let destination = try invocation.destinationPath()
     let source = try invocation.ledgerPath()
     let replacing = invocation.has("--replace")
-    let copy = try onLedger(.creating) { () throws(LedgerError) in
-      try Ledger.restore(from: source, to: destination, replacing: replacing)
+    let copy: LogCopy
+    do throws(LedgerError) {
+      copy = try Ledger.restore(from: source, to: destination, replacing: replacing)
+    } catch {
+      throw Failure(error, reading: source)
     }
     return invocation.report(copy, "ledger", destination, console)
   }
@@ -57,12 +60,12 @@ extension Command {
     ],
     notes: """
       DEST appears when it is complete and on the disk, with the same identity and a new epoch. At most one segment is
-      copied, the rest is linked.
+      copied, the rest is linked. If LEDGER is a snapshot, this is writing to it; to leave it one, restore it instead.
       """
   ) { (invocation, console) throws(Failure) in
     let destination = try invocation.destinationPath()
     let replacing = invocation.has("--replace")
-    let last = try invocation.offset("--through")
+    let last = try invocation.exactOffset("--through")
     return try invocation.withWriter(LedgerOptions()) { (ledger) throws(Failure) in
       let copy = try onLedger(.creating) { () throws(LedgerError) in
         try ledger.fork(to: destination, through: last, replacing: replacing)
@@ -119,7 +122,7 @@ extension Command {
   }
 }
 
-private func counted(_ count: UInt64, _ what: String) -> String {
+func counted(_ count: UInt64, _ what: String) -> String {
   "\(count) \(what)\(count == 1 ? "" : "s")"
 }
 

@@ -37,6 +37,17 @@ extension Failure {
     }
   }
 
+  /// Of a command that reads one ledger and makes another: what is wrong with the first is not said of the second.
+  init(_ error: LedgerError, reading source: String) {
+    var isOfSource = error.code == .foreignDatabase
+    if let path = error.log?.path {
+      do throws(LogError) {
+        isOfSource = (path + "/").hasPrefix(try LogLocation.absolute(source) + "/")
+      } catch {}
+    }
+    self.init(error, isOfSource ? .existing : .creating)
+  }
+
   init(_ error: LogError, _ purpose: Purpose = .existing) {
     self.init(Self.code(of: error, purpose), error.description)
   }

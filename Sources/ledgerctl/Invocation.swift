@@ -89,6 +89,15 @@ struct Invocation: Sendable {
     try integer(name).map { Offset(UInt64(max($0, 0))) }
   }
 
+  /// An offset that is to be met, and not only a bound: a negative one is a mistake.
+  func exactOffset(_ name: String) throws(Failure) -> Offset? {
+    guard let value = try integer(name) else { return nil }
+    guard value >= 0 else {
+      throw .usage("\(name) \(value) is below zero; the first offset is 1, and 0 is the place before it")
+    }
+    return Offset(UInt64(value))
+  }
+
   func size(_ name: String) throws(Failure) -> UInt64? {
     guard let text = text(name) else { return nil }
     guard let size = ByteSize.parse(text) else {
@@ -116,8 +125,13 @@ struct Invocation: Sendable {
 
   func syncPolicy() throws(Failure) -> SyncPolicy {
     let prefix = "interval="
-    guard let text = text("--sync"), text.hasPrefix(prefix) else {
-      return try choice("--sync", ["always": .always, "never": .never])
+    guard let text = text("--sync") else { return .always }
+    guard text.hasPrefix(prefix) else {
+      switch text {
+      case "always": return .always
+      case "never": return .never
+      default: throw .usage("--sync \(text) is not known; write always, never or interval=100ms")
+      }
     }
     guard let interval = TimeSpan.parse(text.dropFirst(prefix.count)), interval >= .milliseconds(1) else {
       throw .usage(

@@ -19,7 +19,8 @@ extension Command {
     return try invocation.withWriter(LedgerOptions()) { (ledger) throws(Failure) in
       let count = ledger.eventCount
       try onLedger { () throws(LedgerError) in try ledger.reset() }
-      console.messages.say("\(count) events removed; the next offset is \(ledger.firstOffset)")
+      console.messages.say(
+        "\(counted(UInt64(count), "event")) removed; the next offset is \(ledger.firstOffset)")
       return .done
     }
   }
@@ -32,13 +33,17 @@ extension Command {
     options: [.value("--into", "NEW", "the new ledger's directory, which must not exist (required)"), .json],
     notes: """
       Changes nothing in the old ledger. The new one numbers its events anew, and appears under its name when it is complete.
-      Prints what could not be copied, by file, bytes and offsets, and exits with 65 if there is any.
+      Prints what could not be copied, by file, bytes and offsets, and exits with 65 if there is any. A read error of the
+      disk stops it: then copy the files to another disk first, as far as that goes, and salvage there.
       """
   ) { (invocation, console) throws(Failure) in
     let path = try invocation.ledgerPath()
     let newPath = try invocation.requiredText("--into")
-    let found = try onLedger(.creating) { () throws(LedgerError) in
-      try Ledger.salvage(from: path, into: newPath)
+    let found: Ledger.Salvage
+    do throws(LedgerError) {
+      found = try Ledger.salvage(from: path, into: newPath)
+    } catch {
+      throw Failure(error, reading: path)
     }
     if invocation.has("--json") {
       console.output.add(
@@ -50,7 +55,7 @@ extension Command {
       )
     } else {
       for damage in found.damage { console.output.add(sentence(damage) + "\n") }
-      console.output.add("\(found.events) events copied to \(newPath)\n")
+      console.output.add("\(counted(found.events, "event")) copied to \(newPath)\n")
     }
     if let torn = found.torn { console.messages.say(sentence(torn, of: path)) }
     return found.damage.isEmpty ? .done : .badData

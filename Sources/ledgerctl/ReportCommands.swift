@@ -81,7 +81,9 @@ extension Command {
     } else {
       for damage in found.damage { console.output.add(sentence(damage) + "\n") }
       console.output.add(
-        found.isSound ? "sound: \(found.records) events\n" : "damaged: \(found.records) events can be read\n"
+        found.isSound
+          ? "sound: \(counted(found.records, "event"))\n"
+          : "damaged: \(counted(found.records, "event")) can be read\n"
       )
     }
     if let torn = found.torn { console.messages.say(sentence(torn, of: path)) }

@@ -56,6 +56,41 @@ import Testing
     #expect(damaged > 200)
   }
 
+  @Test func `the records of a segment that is gone, or whose header is, are named`() throws {
+    let (image, texts) = try SidecarTests.closed(200)
+    let disk = try image.disk()
+    var starts: [Offset] = []
+    for name in image.segments {
+      let number = try #require(LogDirectory.segment(named: name))
+      starts.append(
+        try #require(try LogDirectory(TestLog.path, in: disk).openSegment(number).header).firstOffset)
+    }
+    let ends = Array(starts.dropFirst()) + [Offset(UInt64(texts.count) + 1)]
+    try #require(starts.count >= 4)
+    for place in 0..<starts.count - 1 {
+      let lost = starts[place]..<ends[place]
+      var broken = image
+      broken.flip(image.segments[place], byte: 100, bit: 0)
+      broken.flip(image.segments[place], byte: 4196, bit: 0)
+      let headers = broken
+      broken.files[image.segments[place]] = nil
+      for (spoiled, kind) in [(headers, Damage.Kind.header), (broken, .missing)] {
+        for threads in [0, 3] {
+          let found = try verify(spoiled.disk(), threads: threads).get()
+          #expect(found.damage.map(\.offsets) == [lost], "segment \(place + 1), \(kind)")
+          #expect(found.damage.map(\.kind) == [kind])
+          #expect(found.records + lost.upperBound.rawValue - lost.lowerBound.rawValue == UInt64(texts.count))
+        }
+      }
+      #expect(try RecoveryTests.refusal(broken).offsets == lost)
+    }
+    // Two beside each other are one gap.
+    var broken = image
+    broken.files[image.segments[1]] = nil
+    broken.files[image.segments[2]] = nil
+    #expect(try verify(broken.disk(), threads: 2).get().damage.map(\.offsets) == [starts[1]..<ends[2]])
+  }
+
   @Test func `progress ends with all bytes read`() throws {
     let (image, _) = try SidecarTests.closed()
     let told = Locked([(UInt64, UInt64)]())

@@ -59,6 +59,20 @@ import Testing
       #expect(throws: LedgerError.self) { try ledger.lastEvent() }
       #expect(throws: LedgerError.self) { try ledger.runs() }
       #expect(throws: LedgerError.self) { try ledger.cursor() }
+      // Also where the answer would be nothing.
+      #expect(throws: LedgerError.self) { try ledger.tail(limit: 0) }
+      #expect(throws: LedgerError.self) { try ledger.tail(after: .max) }
+      #expect(throws: LedgerError.self) { try ledger.forEachEvent(after: .max) { _ in true } }
+    }
+  }
+
+  @Test func `a closed ledger says so, whatever cursor it is given`() throws {
+    let (ledger, other) = (try Ledger.inMemory(), try Ledger.inMemory())
+    let cursors = [try ledger.cursor(), try other.cursor()]
+    try ledger.close()
+    for cursor in cursors {
+      let error = try #require(throws: LedgerError.self) { try ledger.tail(after: cursor) }
+      #expect(error.log?.code == .closed)
     }
   }
 

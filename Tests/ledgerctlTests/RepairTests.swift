@@ -71,6 +71,33 @@ import Testing
     #expect(try Tool.run("salvage", place.path("missing"), "--into", place.path("x")).code != 0)
     #expect(!FileManager.default.fileExists(atPath: place.path("x")))
     #expect(try Tool.run("salvage", place.ledger).code == 64)
+    // What is wrong with the old ledger is not said of the new one.
+    #expect(try Tool.run("salvage", place.file("text", "no ledger"), "--into", place.path("x")).code == 66)
+    let database = try Tool.run(
+      "salvage", place.file("old.db", "SQLite format 3\0 and more"), "--into", place.path("x"))
+    #expect(database.code == 65)
+    #expect(database.messages.contains("it is an SQLite database"))
+    // Also if it is one file of it that is no ledger's.
+    try #require(try Tool.run("snapshot", place.ledger, place.path("snapshot")).code == 0)
+    let segment = place.path("snapshot/00000001.seg")
+    try FileManager.default.moveItem(atPath: segment, toPath: place.path("moved"))
+    try FileManager.default.createSymbolicLink(atPath: segment, withDestinationPath: place.path("moved"))
+    for command in [
+      ["verify", place.path("snapshot")], ["salvage", place.path("snapshot"), "--into", place.path("x")],
+      ["restore", place.path("snapshot"), place.path("x")],
+    ] {
+      let result = try Tool.run(command)
+      #expect(result.code == 66, "\(command)")
+      #expect(result.messages.contains("it is not a regular file"))
+    }
+    // Nothing in the old ledger's directory changes, so the new one cannot be there.
+    for into in [place.ledger + "/new", place.ledger + "/../ledger/new/"] {
+      let within = try Tool.run("salvage", place.ledger, "--into", into)
+      #expect(within.code == 73)
+      #expect(within.messages.contains("it lies in the log's own directory; choose another path"))
+    }
+    #expect(!FileManager.default.fileExists(atPath: place.ledger + "/new"))
+    #expect(!FileManager.default.fileExists(atPath: place.ledger + "/new.partial"))
   }
 
   @Test func salvageReadsALedgerThatCannotBeOpened() throws {
