@@ -35,7 +35,7 @@ extension Ledger {
   /// As the blocking `append`, for tasks: it suspends while the disk writes and syncs what it and others have stored.
   ///
   /// What it does before, it does on the task's thread: it reads what is stored under the event's id, if anything is, and
-  /// waits for calls that do the same, and for a `reset` that is under way.
+  /// waits for calls that do the same, and for a `reset` or a `trim` that is under way.
   @discardableResult
   public func append(
     _ event: Event, onConflict: ConflictPolicy = .error, durably: Bool? = nil
