@@ -8,6 +8,8 @@ struct LogDirectory: Sendable {
   let fileSystem: any FileSystem
   /// Absolute: a change of the working directory must not move the log.
   let path: String
+  /// For reading what can be read of a failing disk.
+  var rescue: ReadRescue?
 
   init(_ path: String, in fileSystem: any FileSystem) throws(LogError) {
     self.fileSystem = fileSystem
@@ -77,7 +79,9 @@ struct LogDirectory: Sendable {
   }
 
   func openFile(_ number: SegmentNumber, _ mode: FileOpenMode) throws(LogError) -> any LogFile {
-    try onFile { () throws(FileSystemError) in try fileSystem.open(path(of: Self.name(of: number)), mode) }
+    let name = Self.name(of: number)
+    let file = try onFile { () throws(FileSystemError) in try fileSystem.open(path(of: name), mode) }
+    return rescue?.wrap(file, name: name) ?? file
   }
 
   /// Reads a segment's header.

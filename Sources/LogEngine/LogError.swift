@@ -137,6 +137,8 @@ public struct Damage: Sendable, Hashable {
     case tail
     /// A record holds no valid event, though its checksum is right.
     case record
+    /// The disk does not give these bytes; only a salvage goes on then. What they held is told by other damage.
+    case unreadable
     /// A snapshot's list, or something that is not as the list says.
     case snapshot
   }

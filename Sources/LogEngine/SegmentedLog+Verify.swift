@@ -27,11 +27,14 @@ extension SegmentedLog {
   /// after as many attempts throws `.changedMeanwhile`.
   package static func verify(
     at path: String, application: ApplicationTag, fileSystem: any FileSystem, attempts: Int = 5,
-    check: (Offset, RawSpan) -> Bool
+    rescue: ReadRescue? = nil, check: (Offset, RawSpan) -> Bool
   ) throws(LogError) -> Verification {
-    let directory = try LogDirectory(path, in: fileSystem)
+    var directory = try LogDirectory(path, in: fileSystem)
+    directory.rescue = rescue
     guard try probe(directory) else { throw noSuchLog(directory) }
+    let reading = directory
     return try repeatedly(attempts) { () throws(LogError) in
+      let directory = reading
       var scan = LogScan(directory, besideWriter: true)
       var faulty: [Offset] = []
       try scan.run { offset, record in if !check(offset, record) { faulty.append(offset) } }

@@ -20,9 +20,9 @@ extension Ledger {
   /// The new ledger has an identity of its own and numbers its events anew, from 1, without gaps. It appears under its name
   /// only when it is complete and durable; until then it is beside it, under that name and `.partial`, and is removed if the
   /// salvage fails. Throws ``LedgerError`` with code `log` if something is at either path, if the new one lies in the old
-  /// ledger's directory (`badDestination`), if a file of the old ledger cannot be read, as where the disk fails (copy the
-  /// files to another one as far as that goes, and salvage there), or if a writer drops segments of it meanwhile; and with
-  /// code `foreignDatabase`. Cost: every byte of the old ledger is read once.
+  /// ledger's directory (`badDestination`), if a file of the old ledger cannot be opened, or if a writer drops segments of it
+  /// meanwhile; and with code `foreignDatabase`. Where the disk does not give its bytes the pages concerned count as damage, of
+  /// kind `unreadable`. Cost: every byte of the old ledger is read once.
   public static func salvage(from path: String, into newPath: String) throws(LedgerError) -> Salvage {
     do throws(LedgerError) {
       return try salvage(from: path, into: newPath, fileSystem: DiskFileSystem.shared)
@@ -37,16 +37,17 @@ extension Ledger {
   ) throws(LedgerError) -> Salvage {
     var sink = try SalvageSink(newPath, from: path, kindRule: try kindRule(ofDamaged: path))
     do throws(LedgerError) {
+      let rescue = ReadRescue()
       let found = try onLog { () throws(LogError) in
         // One attempt: the sink has what it was given, and cannot begin again.
         try SegmentedLog.verify(
           at: path, application: ApplicationTag(id: LedgerOptions.applicationID), fileSystem: fileSystem,
-          attempts: 1
+          attempts: 1, rescue: rescue
         ) { offset, record in sink.take(offset, record) }
       }
       try sink.finish()
       return Salvage(
-        events: sink.appended, repeats: sink.repeats, damage: found.damage, torn: found.torn)
+        events: sink.appended, repeats: sink.repeats, damage: found.damage + rescue.damage, torn: found.torn)
     } catch {
       sink.discard()
       throw error

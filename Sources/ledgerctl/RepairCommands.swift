@@ -33,8 +33,8 @@ extension Command {
     options: [.value("--into", "NEW", "the new ledger's directory, which must not exist (required)"), .json],
     notes: """
       Changes nothing in the old ledger. The new one numbers its events anew, and appears under its name when it is complete.
-      Prints what could not be copied, by file, bytes and offsets, and exits with 65 if there is any. A read error of the
-      disk stops it: then copy the files to another disk first, as far as that goes, and salvage there.
+      Prints what could not be copied, by file, bytes and offsets, and exits with 65 if there is any. What the disk
+      does not give counts as damage too.
       """
   ) { (invocation, console) throws(Failure) in
     let path = try invocation.ledgerPath()

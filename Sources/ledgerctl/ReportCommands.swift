@@ -144,6 +144,7 @@ extension Command {
       case .foreign: "the segment belongs elsewhere"
       case .tail: "the end is not what an interrupted write leaves"
       case .record: "the record holds no valid event"
+      case .unreadable: "the disk does not give these bytes"
       case .snapshot: "the snapshot's list is damaged, or says otherwise"
       }
     let offsets =

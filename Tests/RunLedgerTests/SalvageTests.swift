@@ -35,6 +35,41 @@ import Testing
     return try ledger.events().map(\.event.id)
   }
 
+  @Test func `pages that the disk does not give cost the events in them, and are named`() throws {
+    let ledger = try open(old)
+    for number in 0..<60 { try ledger.append(event("e\(number)", kind: "a.b", 300)) }
+    try ledger.close()
+    let page = UInt64(12288)
+    let failing = ObservedFileSystem(DiskFileSystem.shared) { call in
+      guard call.operation == .read, call.name == "00000001.seg", let start = call.position,
+        let count = call.count
+      else { return nil }
+      return start < page + 4096 && start + UInt64(count) > page ? .io : nil
+    }
+    let found = try Ledger.salvage(from: old, into: new, fileSystem: failing)
+    let unreadable = found.damage.filter { $0.kind == .unreadable }
+    #expect(unreadable.map(\.file) == ["00000001.seg"])
+    #expect(unreadable.map(\.bytes) == [page..<min(page + 4096, try fileLength("00000001.seg"))])
+    let lost = found.damage.filter { $0.kind != .unreadable }
+    #expect(lost.count == 1)
+    let offsets = try #require(lost.first).offsets
+    // Those that lie in the page or reach into it, and no other.
+    #expect((8...14).contains(offsets.upperBound.rawValue - offsets.lowerBound.rawValue))
+    #expect(
+      try ids(new)
+        == (0..<60).filter { !offsets.contains(Offset(UInt64($0 + 1))) }.map { "e\($0)" })
+    #expect(throws: LogError.self) {
+      try SegmentedLog.verify(
+        at: old, application: ApplicationTag(id: LedgerOptions.applicationID), fileSystem: failing,
+        check: { _, _ in true }
+      )
+    }
+  }
+
+  private func fileLength(_ name: String) throws -> UInt64 {
+    UInt64(try Data(contentsOf: URL(fileURLWithPath: old + "/" + name)).count)
+  }
+
   @Test func `a large event is a batch by itself`() throws {
     let ledger = try open(old, segmentSize: 64 << 20)
     for (id, count) in [("small", 100), ("large", 9 << 20), ("last", 100)] {
