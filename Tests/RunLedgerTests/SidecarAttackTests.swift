@@ -73,6 +73,77 @@ import Testing
       try Self.open(spoiled, SeededEnvironment(seed: 3), segmentSize: 64 << 10), "opened again")
   }
 
+  /// A directory that was copied file by file, so that both go on in the same segment under one nonce, and one's sidecar came
+  /// to the other's segment. The last records are alike to the byte, and nothing else that is compared tells them apart.
+  @Test(
+    .disabled(
+      "a sync frame does not state the digest of what stands before it, as a seal does; that needs a body in it"
+    ))
+  func `a sidecar of another history that ends alike is not believed`() throws {
+    let disk = MemoryFileSystem()
+    var ledger = try Self.open(disk, SeededEnvironment(seed: 1), segmentSize: 64 << 10)
+    try ledger.append(.test("first"))
+    try ledger.close()
+    let image = try DiskImage(of: disk)
+    func goneOn(_ id: String) throws -> DiskImage {
+      let disk = try image.disk()
+      let ledger = try Self.open(disk, SeededEnvironment(seed: 2), segmentSize: 64 << 10)
+      try ledger.append(.test(id))
+      try ledger.append(.test("last"))
+      try ledger.close()
+      return try DiskImage(of: disk)
+    }
+    var mixed = try goneOn("here")
+    mixed.files["00000001.idx"] = try goneOn("over").files["00000001.idx"]
+    let mixedDisk = try mixed.disk()
+    ledger = try Self.open(mixedDisk, SeededEnvironment(seed: 3), segmentSize: 64 << 10)
+    #expect(try ledger.event(id: "here")?.offset == 2)
+    #expect(try ledger.append(.test("here")).outcome == .duplicate)
+    while ledger.size.segments < 2 { try ledger.append(.test("more-\(ledger.latestOffset)")) }
+    try ledger.close()
+    // The digest in the seal is that of the other history.
+    _ = try Self.open(DiskImage(of: mixedDisk).disk(), SeededEnvironment(seed: 4), segmentSize: 64 << 10)
+    var bare = try DiskImage(of: mixedDisk)
+    for name in bare.files.keys where name.hasSuffix(".idx") { bare.files[name] = nil }
+    _ = try Self.open(bare.disk(), SeededEnvironment(seed: 4), segmentSize: 64 << 10)
+  }
+
+  /// Trims and rolls under a walk: each offset once, in order, or a plain refusal.
+  @Test(arguments: 1...20 as ClosedRange<UInt64>)
+  func `a walk goes on through rolls, sidecars and trims below it`(seed: UInt64) throws {
+    let environment = SeededEnvironment(seed: seed)
+    let ledger = try Self.open(MemoryFileSystem(), environment)
+    var numbers = SeededGenerator(seed: seed)
+    var number = 0
+    func append() throws {
+      try ledger.append(SidecarIndexTests.event(number, &numbers))
+      number += 1
+    }
+    while number < 400 { try append() }
+    let expected = try SidecarIndexTests.found(ledger, .kind, "turn.started")
+    var seen: [Offset] = []
+    do {
+      try ledger.forEachEvent(.kind, "turn.started") { (view) throws(LedgerError) in
+        seen.append(view.offset)
+        do {
+          switch Int.random(in: 0..<12, using: &numbers) {
+          case 0...4: try append()
+          case 5: environment.advance(by: .zero)
+          case 6: try ledger.trim(before: view.offset)
+          case 7: if seen.count > 60 { try ledger.reset() }
+          default: break
+          }
+        } catch let error as LedgerError { throw error } catch {}
+        return true
+      }
+      #expect(seen == expected)
+    } catch {
+      #expect(error.log?.code == .offsetNotKept)
+      #expect(seen == Array(expected.prefix(seen.count)))
+    }
+    try SidecarIndexTests.check(ledger, "seed \(seed)")
+  }
+
   static func store(_ value: UInt32, at place: Int, _ bytes: inout [UInt8]) {
     for byte in 0..<4 { bytes[place + byte] = UInt8(truncatingIfNeeded: value >> UInt32(8 * byte)) }
   }
