@@ -48,8 +48,8 @@ extension LogScan {
     return follows == nil ? header.end : nil
   }
 
-  /// What is durable of an unsealed segment, as the sync frame says that its sidecar ends with; nil if that frame or the last
-  /// record is another one.
+  /// What is durable of an unsealed segment, as the sync frame says that its sidecar ends with; nil if that frame or the bytes
+  /// before it are others.
   private func floor(
     of header: SidecarHeader, _ sidecar: Sidecar, _ scan: borrowing SegmentScan
   ) throws(LogError) -> FilePosition? {
@@ -59,11 +59,12 @@ extension LogScan {
       let last = sidecar.positions.position(at: sidecar.positions.count - 1), last < place
     else { return nil }
     let sync = try scan.bytes(at: place.rawValue, count: FrameHeader.byteCount)
-    let record = try scan.bytes(at: last.rawValue, count: FrameHeader.byteCount)
-    guard sync.count == FrameHeader.byteCount, record.count == FrameHeader.byteCount,
+    let range = SidecarHeader.witness(before: header.end)
+    let witness = try scan.bytes(at: range.lowerBound, count: range.count)
+    guard sync.count == FrameHeader.byteCount,
       case .frame(let frame) = FrameHeader.decode(sync.bytes, at: place, nonce: header.nonce),
       frame.kind == .sync, frame.index == header.tally.recordCount, frame.bodyLength == 0,
-      XXH3.hash64(record.bytes) == header.lastFrame, frame.syncedThrough <= place
+      XXH3.hash64(witness.bytes) == header.witness, frame.syncedThrough <= place
     else { return nil }
     return frame.syncedThrough
   }

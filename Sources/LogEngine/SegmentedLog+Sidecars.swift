@@ -25,17 +25,17 @@ extension SegmentedLog {
   func queueSidecar(of active: ActiveSegment, _ header: SegmentHeader) {
     guard let index, active.quietEnd == active.end, active.sidecarEnd != active.end else { return }
     let positions = published.withLock { $0.segments[$0.segments.count - 1].positions }
-    guard let last = positions.position(at: positions.count - 1) else { return }
-    var frame = ByteBuffer(capacity: FrameHeader.byteCount)
+    let range = SidecarHeader.witness(before: active.end)
+    var witness = ByteBuffer()
     do throws(FileSystemError) {
-      try frame.fill(FrameHeader.byteCount) { (space) throws(FileSystemError) in
-        try active.file.read(into: &space, at: last.rawValue)
+      try witness.fill(range.count) { (space) throws(FileSystemError) in
+        try active.file.read(into: &space, at: range.lowerBound)
       }
     } catch { return }
     let bytes = index.encodeSegment()
     let draft = SidecarDraft(
       header: SidecarHeader(
-        header, end: active.end, isSealed: false, tally: active.tally, lastFrame: XXH3.hash64(frame.bytes),
+        header, end: active.end, isSealed: false, tally: active.tally, witness: XXH3.hash64(witness.bytes),
         indexByteCount: bytes.count),
       positions: positions, index: bytes)
     sidecarDrafts.withLock { $0.append(draft) }
@@ -82,7 +82,7 @@ extension SidecarDraft {
   ) {
     self.init(
       header: SidecarHeader(
-        header, end: end, isSealed: true, tally: tally, lastFrame: 0, indexByteCount: index.count),
+        header, end: end, isSealed: true, tally: tally, witness: 0, indexByteCount: index.count),
       positions: positions, index: index)
   }
 

@@ -17,8 +17,9 @@ struct SidecarHeader: Sendable, Hashable {
   var isSealed: Bool
   /// Of the frames it covers, but for a seal.
   var tally: SegmentTally
-  /// XXH3 of the last record's frame header, which tells two histories of one segment apart.
-  var lastFrame: UInt64
+  /// XXH3 of the bytes before `end`, as many as ``witness(before:)`` says, which tells two histories of one segment apart; 0 for a
+  /// sealed one.
+  var witness: UInt64
   var indexByteCount: UInt64
   /// Of everything behind the header.
   var contentDigest: UInt64 = 0
@@ -45,7 +46,7 @@ struct SidecarHeader: Sendable, Hashable {
     buffer.append(tally.frameCount)
     buffer.append(tally.bodyBytes)
     buffer.append(tally.digest)
-    buffer.append(lastFrame)
+    buffer.append(witness)
     buffer.append(indexByteCount)
     buffer.append(contentDigest)
     buffer.appendZeros(Self.byteCount - 8 - buffer.count)
@@ -71,7 +72,7 @@ struct SidecarHeader: Sendable, Hashable {
     tally.recordCount = records
     tally.frameCount = bytes.loadUInt64(at: 96)
     tally.bodyBytes = bytes.loadUInt64(at: 104)
-    lastFrame = bytes.loadUInt64(at: 120)
+    witness = bytes.loadUInt64(at: 120)
     indexByteCount = bytes.loadUInt64(at: 128)
     contentDigest = bytes.loadUInt64(at: 136)
     // Sums must not overflow, and no file is longer.
@@ -82,7 +83,7 @@ struct SidecarHeader: Sendable, Hashable {
   }
 
   init(
-    _ header: SegmentHeader, end: FilePosition, isSealed: Bool, tally: SegmentTally, lastFrame: UInt64,
+    _ header: SegmentHeader, end: FilePosition, isSealed: Bool, tally: SegmentTally, witness: UInt64,
     indexByteCount: Int
   ) {
     log = header.log
@@ -93,8 +94,14 @@ struct SidecarHeader: Sendable, Hashable {
     self.end = end
     self.isSealed = isSealed
     self.tally = tally
-    self.lastFrame = lastFrame
+    self.witness = witness
     self.indexByteCount = UInt64(indexByteCount)
+  }
+
+  /// The bytes of a segment that an unsealed sidecar which ends here answers for.
+  static func witness(before end: FilePosition) -> Range<UInt64> {
+    let limit: UInt64 = 64 << 10
+    return max(SegmentHeader.dataStart.rawValue, end.rawValue - min(limit, end.rawValue))..<end.rawValue
   }
 
   func belongs(to segment: SegmentHeader) -> Bool {

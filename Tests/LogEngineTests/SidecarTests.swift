@@ -219,10 +219,23 @@ import Testing
     #expect(try Self.check(one, first, "an older segment").recordsRead == 5)
   }
 
-  @Test func `damage behind a sidecar is told by whoever reads the record`() throws {
-    var (image, texts) = try Self.closed()
+  @Test func `damage just before an unsealed sidecar's end is found by opening`() throws {
+    var (image, texts) = try Self.closed(10, segmentSize: 64 << 10)
     image.flip("00000001.seg", byte: 8192 + 100, bit: 3)
-    image.flip(image.segments.last!, byte: 8192 + 100, bit: 3)
+    #expect(
+      try #require(throws: LogError.self) {
+        try TestLog.open(image.disk(), index: TextIndex(), environment: SeededEnvironment(seed: 5))
+      }.code == .damaged)
+    let reader = try TestLog.open(image.disk(), index: TextIndex()) { $0.access = .readOnly }
+    #expect(try reader.withRecord(at: 2) { TestLog.text($0) } == texts[1])
+  }
+
+  @Test func `damage behind a sidecar is told by whoever reads the record`() throws {
+    var (image, texts) = try Self.closed(1000, segmentSize: 256 << 10)
+    image.flip("00000001.seg", byte: 8192 + 100, bit: 3)
+    try #require(image.segments.count == 2)
+    try #require(image.files["00000002.seg"]!.count > 100_000)
+    image.flip("00000002.seg", byte: 8192 + 100, bit: 3)
     let index = TextIndex()
     let disk = try image.disk()
     let log = try TestLog.open(disk, index: index, environment: SeededEnvironment(seed: 5))

@@ -36,7 +36,7 @@ import Testing
   }
 
   @Test func `pages that the disk does not give cost the events in them, and are named`() throws {
-    let ledger = try open(old)
+    let ledger = try open(old, segmentSize: 64 << 10)
     for number in 0..<60 { try ledger.append(event("e\(number)", kind: "a.b", 300)) }
     try ledger.close()
     let page = UInt64(12288)
@@ -49,7 +49,7 @@ import Testing
     let found = try Ledger.salvage(from: old, into: new, fileSystem: failing)
     let unreadable = found.damage.filter { $0.kind == .unreadable }
     #expect(unreadable.map(\.file) == ["00000001.seg"])
-    #expect(unreadable.map(\.bytes) == [page..<min(page + 4096, try fileLength("00000001.seg"))])
+    #expect(unreadable.map(\.bytes) == [page..<page + 4096])
     let lost = found.damage.filter { $0.kind != .unreadable }
     #expect(lost.count == 1)
     let offsets = try #require(lost.first).offsets
@@ -64,10 +64,6 @@ import Testing
         check: { _, _ in true }
       )
     }
-  }
-
-  private func fileLength(_ name: String) throws -> UInt64 {
-    UInt64(try Data(contentsOf: URL(fileURLWithPath: old + "/" + name)).count)
   }
 
   @Test func `a large event is a batch by itself`() throws {
