@@ -187,8 +187,8 @@ struct LogScan: ~Copyable {
     // Only one file is open at a time: a log may have more segments than a process may have descriptors.
     let file = try listed { () throws(LogError) in try directory.openFile(opened.number, .readOnly) }
     // The newest may have gone, empty, on a full disk, and its number to another since its header was read.
-    if besideWriter, pending.isEmpty,
-      try directory.openSegment(opened.number, in: file).header?.nonce != header.nonce
+    if besideWriter, pending.isEmpty, let now = try directory.openSegment(opened.number, in: file).header,
+      now.nonce != header.nonce
     {
       throw changedMeanwhile()
     }

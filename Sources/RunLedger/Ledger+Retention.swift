@@ -27,7 +27,9 @@ extension Ledger {
       if let byteCount { start = max(start, Self.start(of: spans, keeping: byteCount)) }
       if let time { start = max(start, try self.start(of: spans, olderThan: time)) }
       return try deciding.withLock { (_) throws(LedgerError) in
-        try onLog { () throws(LogError) in try log.drop(before: start) }
+        // As for a reset: what was decided before, duplicates among it, takes effect before.
+        _ = log.outcome(of: log.submit(RecordBatch(), durably: false))
+        return try onLog { () throws(LogError) in try log.drop(before: start) }
       }
     }
   }

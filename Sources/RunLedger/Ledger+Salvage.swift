@@ -46,8 +46,16 @@ extension Ledger {
         ) { offset, record in sink.take(offset, record) }
       }
       try sink.finish()
-      return Salvage(
+      var salvage = Salvage(
         events: sink.appended, repeats: sink.repeats, damage: found.damage + rescue.damage, torn: found.torn)
+      if let torn = found.torn,
+        rescue.damage.contains(where: { $0.file == torn.file && $0.bytes.overlaps(torn.bytes) })
+      {
+        // What cannot be read may have been durable, so nobody can call it interrupted.
+        salvage.torn = nil
+        salvage.damage.append(Damage(kind: .frame, file: torn.file, bytes: torn.bytes, offsets: 0..<0))
+      }
+      return salvage
     } catch {
       sink.discard()
       throw error
