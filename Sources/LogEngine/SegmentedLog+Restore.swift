@@ -53,6 +53,7 @@ extension SegmentedLog {
       do throws(LogError) {
         _ = try check(new, manifest)
       } catch {
+        guard error.code != .fileSystem else { throw error }
         throw LogError(
           .changedMeanwhile, path: source.path,
           "the snapshot was changed or replaced while it was being restored; restore it again",
