@@ -20,6 +20,12 @@ let package = Package(
       dependencies: ["PlatformIO", "LogEngine", "RunLedger"],
       path: "Tests/StorageTesting"
     ),
+    .target(
+      name: "FuzzTargets",
+      dependencies: ["PlatformIO", "LogEngine", "RunLedger", "StorageTesting"],
+      path: "Fuzz/Targets"
+    ),
+    .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"]),
     .testTarget(name: "PlatformIOTests", dependencies: ["PlatformIO", "StorageTesting"]),
     .testTarget(
       name: "LogEngineTests",
@@ -37,6 +43,14 @@ let package = Package(
   ],
   swiftLanguageModes: [.v6]
 )
+
+// Programs that only libFuzzer can start; Fuzz/fuzz.sh builds them.
+if Context.environment["RUNLEDGER_FUZZ"] != nil {
+  package.targets += [
+    .executableTarget(name: "fuzz", dependencies: ["FuzzTargets"], path: "Fuzz/Driver"),
+    .executableTarget(name: "canary", path: "Fuzz/Canary"),
+  ]
+}
 
 for target in package.targets {
   target.swiftSettings = [
