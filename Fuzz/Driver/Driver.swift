@@ -12,6 +12,7 @@ private let target: FuzzTarget = {
   return target
 }()
 
+/// What libFuzzer calls with each input.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzz(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
   target.run(unsafe Array(UnsafeBufferPointer(start: start, count: count)))

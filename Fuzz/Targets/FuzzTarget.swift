@@ -17,6 +17,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
   /// Any bytes as lines of an import.
   case lines
 
+  /// Hands the bytes over, and ends the process if a promise does not hold.
   public func run(_ bytes: [UInt8]) {
     switch self {
     case .segment: SegmentFuzz.run(bytes, repairing: false)
