@@ -16,7 +16,8 @@ struct LogScan: ~Copyable {
   struct Segment {
     var number: SegmentNumber
     var header: SegmentHeader
-    var source: SegmentSource
+    /// For reading records later; nil if nobody will.
+    var source: SegmentSource?
     var positions: PositionTable
     /// The end of the last complete batch, or of the seal.
     var end: FilePosition
@@ -28,12 +29,18 @@ struct LogScan: ~Copyable {
     var sidecarEnd: FilePosition?
     /// The application's index of a segment that was read to its seal.
     var index: StoredBytes?
+    var readableSource: SegmentSource {
+      guard let source else { preconditionFailure("an opening keeps what it reads") }
+      return source
+    }
     var nextOffset: Offset { header.firstOffset.advanced(by: UInt64(positions.count)) }
   }
 
   let directory: LogDirectory
   /// May a writer be at work meanwhile? Then what the end looks like is read again before it is believed.
   let besideWriter: Bool
+  /// Are records to be read later? Then each segment stays mapped, or at hand as an open file.
+  let keepsSources: Bool
   /// What sidecars are read for, and gets the records that no sidecar has; without one everything is read.
   let index: (any RecordIndex)?
   var findings: [Finding] = []
@@ -55,9 +62,12 @@ struct LogScan: ~Copyable {
   /// Sidecars that were read ahead.
   var sidecars: [SegmentNumber: Sidecar] = [:]
 
-  init(_ directory: LogDirectory, besideWriter: Bool, index: (any RecordIndex)? = nil) {
+  init(
+    _ directory: LogDirectory, besideWriter: Bool, keepsSources: Bool, index: (any RecordIndex)? = nil
+  ) {
     self.directory = directory
     self.besideWriter = besideWriter
+    self.keepsSources = keepsSources
     self.index = index
   }
 
@@ -77,6 +87,7 @@ struct LogScan: ~Copyable {
     threads: Int, progress: @escaping @Sendable (UInt64, UInt64) -> Void,
     _ visit: @escaping @Sendable (Offset, RawSpan) -> Void
   ) throws(LogError) {
+    precondition(!keepsSources && index == nil, "segments that are read at the same time are only checked")
     listing = try directory.list()
     var pending = try chain(from: listing.segments)
     guard let newest = pending.first else { return try confirm() }
@@ -88,7 +99,7 @@ struct LogScan: ~Copyable {
     let done = Mutex<UInt64>(0)
     let (directory, besideWriter, logStart) = (directory, besideWriter, logStart)
     Parallel.forEach(0..<earlier.count, threads: threads) { place in
-      var scan = LogScan(directory, besideWriter: besideWriter)
+      var scan = LogScan(directory, besideWriter: besideWriter, keepsSources: false)
       scan.logStart = logStart
       let part = scan.part(
         earlier[place], before: place + 1 < earlier.count ? earlier[place + 1] : newest, visit)
@@ -194,7 +205,8 @@ struct LogScan: ~Copyable {
     }
     var scan = try SegmentScan(file, opened, header)
     var segment = Segment(
-      number: opened.number, header: header, source: .file(file), positions: PositionTable(),
+      number: opened.number, header: header, source: keepsSources ? .file(file) : nil,
+      positions: PositionTable(),
       end: SegmentHeader.dataStart, tally: SegmentTally(headerChecksum: opened.headerChecksum),
       isSealed: false)
     index?.beginSegment(at: header.firstOffset)
@@ -214,7 +226,7 @@ struct LogScan: ~Copyable {
       reportMissingSeal(scan.scanner.position, in: segment, upTo: pending.last?.header?.firstOffset)
     }
     if segment.isSealed {
-      segment.source = try SegmentSource.sealed(file, length: segment.end.rawValue)
+      if keepsSources { segment.source = try SegmentSource.sealed(file, length: segment.end.rawValue) }
       if segment.sidecarEnd != segment.end { segment.index = index?.endSegment() }
     }
     segments.append(segment)

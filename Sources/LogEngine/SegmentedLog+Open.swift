@@ -185,7 +185,7 @@ extension SegmentedLog {
     _ directory: LogDirectory, _ options: LogOptions, _ environment: any Environment,
     _ index: (any RecordIndex)?, _ replay: RecordReplay
   ) throws(LogError) -> SegmentedLog {
-    var scan = LogScan(directory, besideWriter: true, index: index)
+    var scan = LogScan(directory, besideWriter: true, keepsSources: true, index: index)
     try scan.run(replay)
     _ = try scan.compareWithSnapshot()
     // Damaged bytes leave the rest readable; a log whose segments do not belong together has no meaning.
@@ -246,7 +246,7 @@ extension SegmentedLog {
       segments: scan.segments.map { segment in
         ReadableSegment(
           number: segment.number, firstOffset: segment.header.firstOffset, nonce: segment.header.nonce,
-          source: segment.source, positions: segment.positions, end: segment.end,
+          source: segment.readableSource, positions: segment.positions, end: segment.end,
           byteCount: segment.end.rawValue)
       },
       epoch: header.epoch, logStart: header.logStart, next: next, durable: durable)
@@ -258,7 +258,7 @@ extension SegmentedLog {
     _ directory: LogDirectory, _ options: LogOptions, _ environment: any Environment, _ lock: LogLock,
     _ index: (any RecordIndex)?, _ replay: RecordReplay
   ) throws(LogError) -> SegmentedLog {
-    var scan = LogScan(directory, besideWriter: false, index: index)
+    var scan = LogScan(directory, besideWriter: false, keepsSources: true, index: index)
     try scan.run(replay)
     let snapshot = try scan.compareWithSnapshot()
     if let finding = scan.findings.first(where: { $0.damage.kind != .tail || !options.acceptSuspectTail }) {
@@ -350,7 +350,8 @@ extension SegmentedLog {
         try directory.fileSystem.syncDirectory(directory.path)
       }
       return Recovered(
-        state: .sealed(number: last.number, end: last.end, digest: last.tally.digest), source: last.source,
+        state: .sealed(number: last.number, end: last.end, digest: last.tally.digest),
+        source: last.readableSource,
         end: last.end)
     }
     guard status.linkCount == 1 else {
@@ -405,7 +406,8 @@ extension SegmentedLog {
         try onFile { () throws(FileSystemError) in try file.setLength(last.end.rawValue) }
       }
       return Recovered(
-        state: .sealed(number: last.number, end: last.end, digest: last.tally.digest), source: last.source,
+        state: .sealed(number: last.number, end: last.end, digest: last.tally.digest),
+        source: last.readableSource,
         end: last.end)
     }
     if tornEnd != nil {

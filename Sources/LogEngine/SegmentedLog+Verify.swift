@@ -32,10 +32,8 @@ extension SegmentedLog {
     var directory = try LogDirectory(path, in: fileSystem)
     directory.rescue = rescue
     guard try probe(directory) else { throw noSuchLog(directory) }
-    let reading = directory
-    return try repeatedly(attempts) { () throws(LogError) in
-      let directory = reading
-      var scan = LogScan(directory, besideWriter: true)
+    return try repeatedly(attempts) { [directory] () throws(LogError) in
+      var scan = LogScan(directory, besideWriter: true, keepsSources: false)
       var faulty: [Offset] = []
       try scan.run { offset, record in if !check(offset, record) { faulty.append(offset) } }
       _ = try scan.compareWithSnapshot()
@@ -63,7 +61,7 @@ extension SegmentedLog {
     let directory = try LogDirectory(path, in: fileSystem)
     guard try probe(directory) else { throw noSuchLog(directory) }
     return try repeatedly(5) { () throws(LogError) in
-      var scan = LogScan(directory, besideWriter: true)
+      var scan = LogScan(directory, besideWriter: true, keepsSources: false)
       let faulty = Mutex<[Offset]>([])
       try scan.run(threads: threads, progress: progress) { offset, record in
         if !check(offset, record) { faulty.withLock { $0.append(offset) } }
@@ -183,14 +181,29 @@ extension SegmentedLog {
   public static func inspect(
     at path: String, segment only: SegmentNumber? = nil, headersOnly: Bool = false, _ visit: (Part) -> Bool
   ) throws(LogError) {
-    let directory = try LogDirectory(path, in: DiskFileSystem.shared)
+    try inspect(
+      at: path, segment: only, headersOnly: headersOnly, fileSystem: DiskFileSystem.shared, rescue: nil, visit
+    )
+  }
+
+  package static func inspect(
+    at path: String, segment only: SegmentNumber?, headersOnly: Bool, fileSystem: any FileSystem,
+    rescue: ReadRescue?, _ visit: (Part) -> Bool
+  ) throws(LogError) {
+    var directory = try LogDirectory(path, in: fileSystem)
+    directory.rescue = rescue
     guard try probe(directory) else { throw noSuchLog(directory) }
     let numbers = try directory.list().segments.filter { only == nil || $0 == only }
     guard only == nil || !numbers.isEmpty else {
       throw LogError(.missingSegment, path: directory.path, "there is no such segment; list them with `dump`")
     }
     for number in numbers {
-      guard try inspect(number, directory, headersOnly, visit) else { return }
+      do throws(LogError) {
+        guard try inspect(number, directory, headersOnly, visit) else { return }
+      } catch {
+        // A writer dropped it since it was listed.
+        guard only == nil, error.cause?.code == .notFound else { throw error }
+      }
     }
   }
 

@@ -35,9 +35,10 @@ extension Ledger {
   package static func salvage(
     from path: String, into newPath: String, fileSystem: any FileSystem
   ) throws(LedgerError) -> Salvage {
-    var sink = try SalvageSink(newPath, from: path, kindRule: try kindRule(ofDamaged: path))
+    let rescue = ReadRescue()
+    let kindRule = try kindRule(ofDamaged: path, fileSystem, rescue)
+    var sink = try SalvageSink(newPath, from: path, kindRule: kindRule)
     do throws(LedgerError) {
-      let rescue = ReadRescue()
       let found = try onLog { () throws(LogError) in
         // One attempt: the sink has what it was given, and cannot begin again.
         try SegmentedLog.verify(
@@ -55,6 +56,7 @@ extension Ledger {
         salvage.torn = nil
         salvage.damage.append(Damage(kind: .frame, file: torn.file, bytes: torn.bytes, offsets: 0..<0))
       }
+      salvage.damage.sort { ($0.file, $0.bytes.lowerBound) < ($1.file, $1.bytes.lowerBound) }
       return salvage
     } catch {
       sink.discard()
@@ -64,10 +66,14 @@ extension Ledger {
 
   /// As the headers say of the log that has most segments here, or of as many the first ones: a segment of another log may
   /// have got among them.
-  private static func kindRule(ofDamaged path: String) throws(LedgerError) -> KindRule {
+  private static func kindRule(
+    ofDamaged path: String, _ fileSystem: any FileSystem, _ rescue: ReadRescue
+  ) throws(LedgerError) -> KindRule {
     var logs: [(id: UniqueID, segmentCount: Int, rule: KindRule)] = []
     try onLog { () throws(LogError) in
-      try SegmentedLog.inspect(at: path, headersOnly: true) { part in
+      try SegmentedLog.inspect(
+        at: path, segment: nil, headersOnly: true, fileSystem: fileSystem, rescue: rescue
+      ) { part in
         guard case .segment(let segment) = part, segment.application.id == LedgerOptions.applicationID else {
           return true
         }

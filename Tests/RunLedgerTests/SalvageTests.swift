@@ -66,6 +66,47 @@ import Testing
     }
   }
 
+  @Test func `headers that the disk does not give cost what only they could tell`() throws {
+    let ledger = try open(old)
+    for number in 0..<60 { try ledger.append(event("e\(number)", kind: "a.b", 300)) }
+    let segments = ledger.size.segments
+    try ledger.close()
+    try #require(segments > 4)
+    let failing = ObservedFileSystem(DiskFileSystem.shared) { call in
+      guard call.operation == .read, let start = call.position, let count = call.count else { return nil }
+      // One copy of the first segment's header, and both of the second's.
+      switch call.name {
+      case "00000001.seg": return start < 4096 ? .io : nil
+      case "00000002.seg": return start < 8192 && count > 0 ? .io : nil
+      default: return nil
+      }
+    }
+    let found = try Ledger.salvage(from: old, into: new, fileSystem: failing)
+    let unreadable = found.damage.filter { $0.kind == .unreadable }
+    #expect(unreadable.map(\.file) == ["00000001.seg", "00000002.seg"])
+    #expect(unreadable.map(\.bytes) == [0..<4096, 0..<8192])
+    #expect(
+      found.damage == found.damage.sorted { ($0.file, $0.bytes.lowerBound) < ($1.file, $1.bytes.lowerBound) })
+    let lost = try #require(found.damage.first { $0.file == "00000002.seg" && !$0.offsets.isEmpty }).offsets
+    #expect(try ids(new) == (0..<60).filter { !lost.contains(Offset(UInt64($0 + 1))) }.map { "e\($0)" })
+  }
+
+  @Test func `checking and salvaging keep few files open, however many segments there are`() throws {
+    let ledger = try open(old)
+    for number in 0..<200 { try ledger.append(event("e\(number)", kind: "a.b", 300)) }
+    try #require(ledger.size.segments > 16)
+    try ledger.close()
+    let salvaging = ObservedFileSystem(DiskFileSystem.shared)
+    _ = try Ledger.salvage(from: old, into: new, fileSystem: salvaging)
+    #expect(salvaging.mostOpenFiles < 4)
+    let verifying = ObservedFileSystem(DiskFileSystem.shared)
+    _ = try SegmentedLog.verify(
+      at: old, application: ApplicationTag(id: LedgerOptions.applicationID), fileSystem: verifying,
+      threads: 1,
+      progress: { _, _ in }, check: { _, _ in true })
+    #expect(verifying.mostOpenFiles < 4)
+  }
+
   @Test func `a large event is a batch by itself`() throws {
     let ledger = try open(old, segmentSize: 64 << 20)
     for (id, count) in [("small", 100), ("large", 9 << 20), ("last", 100)] {
@@ -125,13 +166,13 @@ import Testing
     while ledger.size.segments < 2 {
       try ledger.append(ledger.makeEvent(run: "r", turn: 0, kind: "a.b", actor: "a", payload: "{}"))
     }
-    // The second segment is opened for its header, and again when the first one has been read.
+    // The second segment is opened twice to see whose it is, then for its header, and again when the first has been read.
     let openings = Locked(0)
     let disk = ObservedFileSystem(DiskFileSystem.shared) { call in
       guard call.operation == .open, call.name == "00000002.seg" else { return nil }
       let isSecond = openings.withLock { openings in
         openings += 1
-        return openings == 2
+        return openings == 4
       }
       do throws(LedgerError) {
         if isSecond { try ledger.reset() }
@@ -146,6 +187,28 @@ import Testing
     #expect(error.log?.code == .changedMeanwhile)
     #expect(try FileManager.default.contentsOfDirectory(atPath: place.path) == ["old"])
     #expect(try Ledger.salvage(from: old, into: new).events == 0)
+  }
+
+  @Test func `a segment that is gone before anything was read of it is nobody's loss`() throws {
+    let ledger = try open(old)
+    while ledger.size.segments < 3 { try ledger.append(event("\(ledger.latestOffset)", kind: "a.b", 300)) }
+    let isFirst = Locked(true)
+    let disk = ObservedFileSystem(DiskFileSystem.shared) { call in
+      guard call.operation == .open, call.name == "00000001.seg" else { return nil }
+      let mustReset = isFirst.withLock { isFirst in
+        defer { isFirst = false }
+        return isFirst
+      }
+      do throws(LedgerError) {
+        if mustReset { try ledger.reset() }
+        return nil
+      } catch {
+        return .other
+      }
+    }
+    let found = try Ledger.salvage(from: old, into: new, fileSystem: disk)
+    #expect(found.damage.isEmpty)
+    #expect(found.events == 0)
   }
 
   @Test func `what stands under the unfinished ledger's name is left alone, and named`() throws {

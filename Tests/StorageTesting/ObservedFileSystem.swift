@@ -36,6 +36,17 @@ package final class ObservedFileSystem: FileSystem {
 
   private let base: any FileSystem
   private let watch: Locked<Watch>
+  private let openFiles = Locked((now: 0, most: 0))
+
+  /// The most files that were open at the same time.
+  package var mostOpenFiles: Int { openFiles.withLock { $0.most } }
+
+  fileprivate func count(_ change: Int) {
+    openFiles.withLock { files in
+      files.now += change
+      files.most = max(files.most, files.now)
+    }
+  }
 
   package init(
     _ base: any FileSystem, isOnNetwork: Bool = false, _ observer: @escaping Observer = { _ in nil }
@@ -121,7 +132,10 @@ private final class ObservedFile: LogFile {
   init(_ base: any LogFile, _ owner: ObservedFileSystem) {
     self.base = base
     self.owner = owner
+    owner.count(1)
   }
+
+  deinit { owner.count(-1) }
 
   var path: String { base.path }
 
