@@ -164,8 +164,8 @@ struct IDIndex: ~Copyable {
     /// keeps the shards from growing all at the same moment afterwards.
     mutating func insert(rising added: [UInt64], spread: Int) {
       guard !added.isEmpty else { return }
-      reserve(added.count, spread: spread)
       let old = slots.take()
+      reserve(added.count, spread: spread)
       var values: [UInt64] = []
       values.reserveCapacity(count + added.count)
       var (place, next, ofTag) = (0, 0, 0)
@@ -185,77 +185,55 @@ struct IDIndex: ~Copyable {
           values.last.map { $0 >> IDIndex.offsetBits == value >> IDIndex.offsetBits } ?? false ? ofTag + 1 : 0
         if ofTag < IDIndex.tagLimit { values.append(value) }
       }
-      lay(values)
-    }
-
-    /// Puts rising values into an empty array.
-    private mutating func lay(_ values: [UInt64]) {
-      count = values.count
-      slots = WordArray(count: capacity + Self.overflow(capacity))
-      var last = -1
-      for value in values {
-        last = max(home(value >> IDIndex.offsetBits), last + 1)
-        guard last < slots.count else { return layInto(larger: values) }
-        slots[last] = value
-      }
-    }
-
-    private mutating func layInto(larger values: [UInt64]) {
-      capacity *= 2
-      slots = WordArray(count: capacity + values.count)
-      var last = -1
-      for value in values {
-        last = max(home(value >> IDIndex.offsetBits), last + 1)
-        slots[last] = value
-      }
+      lay(values.count) { values[$0] }
     }
 
     /// Makes room for so many more at once; `spread` keeps the shards from growing all at the same moment afterwards.
-    mutating func reserve(_ additional: Int, spread: Int) {
+    private mutating func reserve(_ additional: Int, spread: Int) {
       let needed = (count + additional) * 100 / 85 + 1
-      guard needed > capacity else { return }
-      resize(to: needed + needed / 100 * spread)
+      if needed > capacity { capacity = needed + needed / 100 * spread }
     }
 
     /// Returns how many are left.
     mutating func removeAll(below start: Offset) -> Int {
       let old = slots.take()
-      count = 0
-      slots = WordArray(count: capacity + Self.overflow(capacity))
-      for index in 0..<old.count {
-        let value = old[index]
-        if value & (1 << IDIndex.offsetBits - 1) >= max(start.rawValue, 1) { insert(value) }
+      lay(old.count) { place in
+        let value = old[place]
+        return value & (1 << IDIndex.offsetBits - 1) >= start.rawValue ? value : 0
       }
       return count
     }
 
-    private mutating func grow() { resize(to: capacity + capacity / 4 + 1) }
-
-    private mutating func resize(to newCapacity: Int) {
+    private mutating func grow() {
       let old = slots.take()
-      capacity = newCapacity
-      slots = WordArray(count: capacity + Self.overflow(capacity))
-      var last = -1
-      for index in 0..<old.count {
-        let value = old[index]
-        if value == 0 { continue }
-        last = max(home(value >> IDIndex.offsetBits), last + 1)
-        // The overflow is sized for hashes; were it ever too short, the rest goes in one by one into a larger array.
-        guard last < slots.count else {
-          growAgain(old)
-          return
-        }
-        slots[last] = value
-      }
+      capacity += capacity / 4 + 1
+      lay(old.count) { old[$0] }
     }
 
-    private mutating func growAgain(_ old: borrowing WordArray) {
-      capacity *= 2
-      slots = WordArray(count: capacity + old.count)
-      var last = -1
-      for index in 0..<old.count where old[index] != 0 {
-        last = max(home(old[index] >> IDIndex.offsetBits), last + 1)
-        slots[last] = old[index]
+    /// Lays values out anew for the capacity there is: each as near to its home as those before let it. They rise; zeros among
+    /// them are none.
+    private mutating func lay(_ number: Int, _ value: (Int) -> UInt64) {
+      var room = capacity + Self.overflow(capacity)
+      while true {
+        slots = WordArray(count: room)
+        count = 0
+        var last = -1
+        var fits = true
+        for place in 0..<number {
+          let value = value(place)
+          if value == 0 { continue }
+          last = max(home(value >> IDIndex.offsetBits), last + 1)
+          guard last < room else {
+            fits = false
+            break
+          }
+          slots[last] = value
+          count += 1
+        }
+        if fits { return }
+        // The overflow is sized for hashes; were it ever too short, a larger array takes whatever there is.
+        capacity *= 2
+        room = capacity + number
       }
     }
   }

@@ -62,7 +62,9 @@ struct LedgerIndex: ~Copyable {
 
   mutating func endSegment() -> StoredBytes {
     let bytes = growing.encode(seed: seed)
-    guard !growing.isEmpty, let part = SealedPart(bytes, first: growing.first, count: growing.count) else {
+    guard !growing.isEmpty,
+      let part = SealedPart(bytes, first: growing.first, count: growing.count, isInMemory: true)
+    else {
       return bytes
     }
     sealed.add(part)
@@ -75,12 +77,14 @@ struct LedgerIndex: ~Copyable {
 
   mutating func restoreSegment(_ bytes: StoredBytes, count: Int, isSealed: Bool) -> Bool {
     precondition(growing.isEmpty, "what is in a sidecar comes first")
-    guard let part = SealedPart(bytes, first: growing.first, count: count) else { return false }
+    guard let part = SealedPart(bytes, first: growing.first, count: count, isInMemory: false) else {
+      return false
+    }
     // The first one decides.
     guard part.seed == seed || (sealed.parts.isEmpty && ids.count == 0) else { return false }
     if isSealed {
       seed = part.seed
-      sealed.add(part, isInMemory: false)
+      sealed.add(part)
       unloaded.append(part)
       growing = GrowingPart(first: growing.first.advanced(by: UInt64(count)), seed: seed)
       return true

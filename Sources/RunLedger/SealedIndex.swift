@@ -3,8 +3,6 @@ internal import LogEngine
 /// The indexes of all segments that do not grow any more, and one dictionary over them: which segments have a value.
 struct SealedIndex: ~Copyable {
   private(set) var parts: [SealedPart] = []
-  /// Which of them are in memory, waiting for their sidecar.
-  private var isInMemory: [Bool] = []
   private(set) var idCount = 0
   private(set) var runCount = 0
 
@@ -35,9 +33,8 @@ struct SealedIndex: ~Copyable {
   // MARK: Parts
 
   /// Takes the index of the next segment.
-  mutating func add(_ part: SealedPart, isInMemory: Bool = true) {
+  mutating func add(_ part: SealedPart) {
     parts.append(part)
-    self.isInMemory.append(isInMemory)
     idCount += part.idCount
     enter(parts.count - 1)
   }
@@ -63,14 +60,12 @@ struct SealedIndex: ~Copyable {
   mutating func move(partAt first: Offset, to bytes: StoredBytes) {
     guard let place = parts.firstIndex(where: { $0.first == first }) else { return }
     parts[place].move(to: bytes)
-    isInMemory[place] = false
   }
 
   mutating func removeAll(below offset: Offset) {
     guard let first = parts.first, first.first < offset else { return }
     let dropped = parts.prefix { $0.end <= offset }.count
     parts.removeFirst(dropped)
-    isInMemory.removeFirst(dropped)
     values = []
     entries = []
     slots = Array(repeating: 0, count: 64)
@@ -82,7 +77,7 @@ struct SealedIndex: ~Copyable {
   var byteCount: Int {
     var sum = values.capacity * MemoryLayout<Value>.stride + entries.capacity * MemoryLayout<Entry>.stride
     sum += slots.count * 4 + parts.capacity * MemoryLayout<SealedPart>.stride
-    for (part, isInMemory) in zip(parts, isInMemory) where isInMemory { sum += part.bytes.count }
+    for part in parts where part.isInMemory { sum += part.bytes.count }
     return sum
   }
 

@@ -17,6 +17,8 @@ struct SealedPart: Sendable {
   let idCount: Int
   let termCount: Int
   private(set) var bytes: StoredBytes
+  /// Not mapped from a sidecar yet.
+  private(set) var isInMemory: Bool
   private let namesStart: Int
   private let postingsStart: Int
 
@@ -33,7 +35,7 @@ struct SealedPart: Sendable {
   }
 
   /// nil if the bytes are no index of a segment with so many records.
-  init?(_ stored: StoredBytes, first: Offset, count: Int) {
+  init?(_ stored: StoredBytes, first: Offset, count: Int, isInMemory: Bool) {
     let bytes = stored.bytes
     guard bytes.byteCount >= Self.headerByteCount, bytes.loadUInt32(at: 0) == Self.version,
       bytes.loadUInt64(at: 16) == UInt64(count), let idCount = Int(exactly: bytes.loadUInt64(at: 24)),
@@ -50,6 +52,7 @@ struct SealedPart: Sendable {
     self.idCount = idCount
     self.termCount = termCount
     self.bytes = stored
+    self.isInMemory = isInMemory
     seed = bytes.loadUInt64(at: 8)
     let termsStart = Self.headerByteCount + idCount * Self.idByteCount
     namesStart = termsStart + termCount * Self.termByteCount
@@ -73,10 +76,11 @@ struct SealedPart: Sendable {
     }
   }
 
-  /// The same bytes elsewhere.
+  /// The same bytes in a sidecar.
   mutating func move(to bytes: StoredBytes) {
     precondition(bytes.count == self.bytes.count, "only the place changes")
     self.bytes = bytes
+    isInMemory = false
   }
 
   /// The first 32 bits of an id's hash, and where its event is; in the order of the hashes.
