@@ -300,10 +300,10 @@ extension LogDirectory {
 
   /// A sidecar saves time and holds nothing of its own: without one it is made anew.
   private func linkSidecar(of number: SegmentNumber, from source: LogDirectory) {
-    let name = Self.name(of: number).dropLast(4) + ".idx"
+    let name = Self.sidecarName(of: number)
     do throws(FileSystemError) {
-      guard try fileSystem.status(of: source.path(of: String(name)))?.kind == .regular else { return }
-      try fileSystem.link(source.path(of: String(name)), as: path(of: String(name)))
+      guard try fileSystem.status(of: source.path(of: name))?.kind == .regular else { return }
+      try fileSystem.link(source.path(of: name), as: path(of: name))
     } catch {}
   }
 

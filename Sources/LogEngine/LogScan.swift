@@ -1,5 +1,4 @@
 internal import PlatformIO
-internal import Synchronization
 
 /// Reads a whole log from its files: which segments it has, whether they follow on each other, what they hold, and how
 /// the last one ends. Opening, read-only opening and verifying all see a log through this one reading; it changes nothing.
@@ -45,18 +44,18 @@ struct LogScan: ~Copyable {
   let index: (any RecordIndex)?
   var findings: [Finding] = []
   /// Damage that costs nothing yet: one of two header copies.
-  private(set) var blemishes: [Damage] = []
-  private(set) var segments: [Segment] = []
+  var blemishes: [Damage] = []
+  var segments: [Segment] = []
   var tail: TailFacts?
   /// The unsynced end of an interrupted write.
   var torn: (file: String, bytes: Range<UInt64>)?
-  private(set) var listing = LogDirectory.Listing()
+  var listing = LogDirectory.Listing()
   /// Segments wholly below `logStart`: not part of the log any more, and never read.
-  private(set) var garbage: [SegmentNumber] = []
+  var garbage: [SegmentNumber] = []
   /// How many records were read.
-  private(set) var recordsRead: UInt64 = 0
+  var recordsRead: UInt64 = 0
   /// By the newest header's word.
-  private var logStart: Offset?
+  var logStart: Offset?
   /// Segments that do not fit together may hold an offset twice; nobody is told of it a second time.
   var nextToVisit = Offset.zero
   /// Sidecars that were read ahead.
@@ -81,97 +80,20 @@ struct LogScan: ~Copyable {
     try confirm()
   }
 
-  /// As ``run(_:)``, but all segments but the newest are read by several threads, each telling of its own records in order.
-  /// `progress` gets how many bytes of how many were read.
-  mutating func run(
-    threads: Int, progress: @escaping @Sendable (UInt64, UInt64) -> Void,
-    _ visit: @escaping @Sendable (Offset, RawSpan) -> Void
-  ) throws(LogError) {
-    precondition(!keepsSources && index == nil, "segments that are read at the same time are only checked")
-    listing = try directory.list()
-    var pending = try chain(from: listing.segments)
-    guard let newest = pending.first else { return try confirm() }
-    let earlier = Array(pending.dropFirst().reversed())
-    var byteCounts: [UInt64] = []
-    for opened in earlier + [newest] { byteCounts.append(try length(of: opened)) }
-    let (sizes, total) = (byteCounts, byteCounts.reduce(0, +))
-    let parts = Mutex<[Result<Part, LogError>?]>(earlier.map { _ in nil })
-    let done = Mutex<UInt64>(0)
-    let (directory, besideWriter, logStart) = (directory, besideWriter, logStart)
-    Parallel.forEach(0..<earlier.count, threads: threads) { place in
-      var scan = LogScan(directory, besideWriter: besideWriter, keepsSources: false)
-      scan.logStart = logStart
-      let part = scan.part(
-        earlier[place], before: place + 1 < earlier.count ? earlier[place + 1] : newest, visit)
-      parts.withLock { $0[place] = part }
-      progress(
-        done.withLock { done in
-          done += sizes[place]
-          return done
-        }, total)
-    }
-    for case .some(let part) in parts.withLock({ $0 }) { adopt(try part.get()) }
-    pending = [newest]
-    try readAll(&pending) { (offset, record) in visit(offset, record) }
-    progress(total, total)
-    nameLostOffsets()
-    try confirm()
-  }
-
-  /// What reading one segment by itself found.
-  private struct Part: Sendable {
-    var findings: [Finding]
-    var segments: [Segment]
-    var recordsRead: UInt64
-  }
-
-  private mutating func part(
-    _ opened: LogDirectory.OpenedSegment, before successor: LogDirectory.OpenedSegment,
-    _ visit: (Offset, RawSpan) -> Void
-  ) -> Result<Part, LogError> {
-    do throws(LogError) {
-      guard let header = opened.header else {
-        return .success(Part(findings: [], segments: [], recordsRead: 0))
-      }
-      var pending = [successor]
-      try readSegment(opened, header, &pending) { (offset, record) in visit(offset, record) }
-      return .success(Part(findings: findings, segments: segments, recordsRead: recordsRead))
-    } catch {
-      return .failure(error)
-    }
-  }
-
-  private mutating func adopt(_ part: Part) {
-    for segment in part.segments {
-      checkContinuity(to: segment.number, segment.header)
-      segments.append(segment)
-      nextToVisit = max(nextToVisit, segment.nextOffset)
-    }
-    findings += part.findings
-    recordsRead += part.recordsRead
-  }
-
-  private func length(of opened: LogDirectory.OpenedSegment) throws(LogError) -> UInt64 {
-    try onFile { () throws(FileSystemError) in
-      let path = directory.path(of: LogDirectory.name(of: opened.number))
-      return try directory.fileSystem.status(of: path)?.length ?? 0
-    }
-  }
-
-  private func confirm() throws(LogError) {
+  func confirm() throws(LogError) {
     // What a reset or retention leaves of the listing looks like damage.
     guard besideWriter, !findings.isEmpty, let last = listing.segments.last else { return }
     if try directory.list().segments.filter({ $0 <= last }) != listing.segments { throw changedMeanwhile() }
   }
 
-  private func changedMeanwhile() -> LogError {
+  func changedMeanwhile() -> LogError {
     LogError(
       .changedMeanwhile, path: directory.path,
       "a writer dropped segments while they were being read; open the log again")
   }
 
   /// Opens something that was listed. Beside a writer, what is gone by now was dropped.
-  private func listed<T>(_ open: () throws(LogError) -> T) throws(LogError) -> T {
+  func listed<T>(_ open: () throws(LogError) -> T) throws(LogError) -> T {
     do throws(LogError) {
       return try open()
     } catch {
@@ -180,7 +102,7 @@ struct LogScan: ~Copyable {
   }
 
   /// The newest is popped last: `pending` is in falling order.
-  private mutating func readAll(
+  mutating func readAll(
     _ pending: inout [LogDirectory.OpenedSegment], _ visit: (Offset, RawSpan) throws(LogError) -> Void
   ) throws(LogError) {
     if index != nil { sidecars = Sidecar.readAll(for: pending.compactMap(\.header), in: directory) }
@@ -191,7 +113,7 @@ struct LogScan: ~Copyable {
     }
   }
 
-  private mutating func readSegment(
+  mutating func readSegment(
     _ opened: LogDirectory.OpenedSegment, _ header: SegmentHeader,
     _ pending: inout [LogDirectory.OpenedSegment], _ visit: (Offset, RawSpan) throws(LogError) -> Void
   ) throws(LogError) {
@@ -245,140 +167,6 @@ struct LogScan: ~Copyable {
     }
     listing.segments += numbers
     return added
-  }
-
-  // MARK: Which segments there are
-
-  /// The segments that make up the log, newest first, with headers that agree.
-  private mutating func chain(
-    from numbers: [SegmentNumber]
-  ) throws(LogError) -> [LogDirectory.OpenedSegment] {
-    var chain: [LogDirectory.OpenedSegment] = []
-    var newest: SegmentHeader?
-    var above: LogDirectory.OpenedSegment?
-    for (place, number) in numbers.enumerated().reversed() {
-      if let newest, let header = above?.header, header.firstOffset <= newest.logStart {
-        garbage = try dropped(Array(numbers[...place]), newest)
-        break
-      }
-      let opened = try listed { () throws(LogError) in try directory.openSegment(number) }
-      let name = LogDirectory.name(of: number)
-      for copy in opened.badCopies where opened.header != nil {
-        let start = UInt64(copy * SegmentHeader.blockByteCount)
-        blemishes.append(
-          Damage(
-            kind: .header, file: name, bytes: start..<start + UInt64(SegmentHeader.blockByteCount),
-            offsets: 0..<0))
-      }
-      if let above, above.number != number.next { reportMissing(number.next..<above.number, above.header) }
-      guard let header = opened.header else {
-        add(
-          .header, .damaged, number, 0..<UInt64(SegmentHeader.byteCount),
-          unknownOffsets(below: above?.header),
-          "both copies of the segment's header are damaged; restore it from a copy, or salvage",
-          isSilent: true)
-        above = opened
-        chain.append(opened)
-        continue
-      }
-      if header.number != number || (newest.map { $0.log != header.log } ?? false)
-        || (above?.header).map({ header.firstOffset > $0.firstOffset }) ?? false
-      {
-        add(
-          .foreign, .foreignSegment, number, 0..<UInt64(SegmentHeader.byteCount),
-          unknownOffsets(below: above?.header),
-          "the file belongs to another log or another place in this one; move it out of the directory")
-      } else if let epoch = above?.header?.epoch, epoch.id != header.epoch.id, epoch.parent != header.epoch.id
-      {
-        add(
-          .foreign, .foreignSegment, number, 0..<UInt64(SegmentHeader.byteCount),
-          unknownOffsets(below: above?.header),
-          "the file is of an epoch that its successor does not continue; move it out of the directory")
-      }
-      newest = newest ?? header
-      chain.append(opened)
-      above = opened
-    }
-    logStart = newest?.logStart
-    if let newest, let first = above?.header, first.firstOffset != newest.logStart {
-      let missing = newest.logStart < first.firstOffset ? newest.logStart..<first.firstOffset : 0..<0
-      let error = LogError(
-        .missingSegment, path: directory.path, offsets: missing,
-        "the log starts at offset \(newest.logStart), but its first segment starts at \(first.firstOffset); put the missing segments back, or salvage"
-      )
-      findings.append(
-        Finding(
-          damage: Damage(
-            kind: .missing, file: LogDirectory.name(of: first.number), bytes: 0..<0, offsets: missing),
-          error: error))
-    }
-    return chain
-  }
-
-  /// The segments wholly below `logStart`, if they are this log's: before anything may be removed as garbage, it has to show
-  /// that it is. Another log's segment that got into the directory would else take the whole log with it.
-  private mutating func dropped(
-    _ numbers: [SegmentNumber], _ newest: SegmentHeader
-  ) throws(LogError) -> [SegmentNumber] {
-    var dropped: [SegmentNumber] = []
-    for number in numbers {
-      let opened: LogDirectory.OpenedSegment
-      do throws(LogError) {
-        opened = try directory.openSegment(number)
-      } catch {
-        // A writer is about to remove them.
-        if besideWriter, error.cause?.code == .notFound { continue }
-        throw error
-      }
-      guard let header = opened.header, header.number == number, header.log == newest.log else {
-        add(
-          .foreign, .foreignSegment, number, 0..<UInt64(SegmentHeader.byteCount), 0..<0,
-          "the newest segment says that the log starts behind this one, but they are not of one log; move the one that does not belong here out of the directory"
-        )
-        continue
-      }
-      dropped.append(number)
-    }
-    return dropped
-  }
-
-  private func unknownOffsets(below header: SegmentHeader?) -> Range<Offset> {
-    header.map { $0.firstOffset..<$0.firstOffset } ?? 0..<0
-  }
-
-  private mutating func reportMissing(_ numbers: Range<SegmentNumber>, _ above: SegmentHeader?) {
-    add(
-      .missing, .missingSegment, numbers.lowerBound, 0..<0, unknownOffsets(below: above),
-      "the segment is gone; put it back, or salvage", isSilent: true)
-  }
-
-  /// A segment that is gone, or whose header is, held what lies between its neighbours. Known once those are read.
-  private mutating func nameLostOffsets() {
-    guard let newest = segments.last?.header else { return }
-    for (place, finding) in findings.enumerated() {
-      guard let number = finding.silent, finding.damage.offsets.upperBound > .zero else { continue }
-      let before = segments.last { $0.number < number }
-      // Of another log's segment nothing follows.
-      guard before.map({ $0.header.log == newest.log }) ?? true else { continue }
-      let start = before?.nextOffset ?? newest.logStart
-      let end = finding.damage.offsets.upperBound
-      if start < end { findings[place].lose(start..<end) }
-    }
-  }
-
-  private mutating func checkContinuity(to number: SegmentNumber, _ header: SegmentHeader) {
-    guard let before = segments.last, before.number.next == number, before.isSealed else { return }
-    let expected = SegmentHeader.Predecessor(
-      number: before.number.rawValue, length: before.end.rawValue, digest: before.tally.digest)
-    if header.previous != expected || header.firstOffset != before.nextOffset {
-      let lost =
-        before.nextOffset < header.firstOffset
-        ? before.nextOffset..<header.firstOffset : header.firstOffset..<header.firstOffset
-      add(
-        .missing, .missingSegment, number, 0..<UInt64(SegmentHeader.byteCount), lost,
-        "the segment does not follow on segment \(before.number) as that one is; put the right files back, or salvage"
-      )
-    }
   }
 
   // MARK: What a segment holds
@@ -500,7 +288,7 @@ struct LogScan: ~Copyable {
 }
 
 extension LogScan.Finding {
-  fileprivate mutating func lose(_ offsets: Range<Offset>) {
+  mutating func lose(_ offsets: Range<Offset>) {
     damage = Damage(kind: damage.kind, file: damage.file, bytes: damage.bytes, offsets: offsets)
     error = LogError(
       error.code, path: error.path, bytes: error.bytes, offsets: offsets, error.detail, cause: error.cause)

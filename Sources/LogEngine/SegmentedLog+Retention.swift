@@ -46,19 +46,62 @@ extension SegmentedLog {
       }
       let (dropped, trimmed) = published.withLock { $0.drop(before: start) }
       index?.removeAll(below: start)
-      remove(dropped)
-      do throws(FileSystemError) { try active.file.preallocate(active.capacity) } catch {}
-      directory.makeReserve()
+      giveBack(dropped, active)
       return trimmed
     }
   }
 
-  /// The switch is done. What fails from here on is only space, and the next opening for writing tries again.
-  private func remove(_ dropped: [SegmentNumber]) {
-    for number in dropped {
-      do throws(FileSystemError) { try directory.removeSegment(number) } catch { return }
+  // MARK: Reset
+
+  /// Empties the log in one atomic step. Offsets go on; a new epoch starts, so cursors of the old one are refused.
+  ///
+  /// A crash leaves the old log or the empty one. Records being read meanwhile stay readable to their readers.
+  public func reset() throws(LogError) {
+    try checkProcess()
+    try excludingCopies { () throws(LogError) in try empty() }
+  }
+
+  /// To be called within `excludingCopies`.
+  package func empty() throws(LogError) {
+    try writer.withLock { (writer) throws(LogError) in
+      let last: SegmentNumber
+      switch try directory.withReserve({ () throws(LogError) in try usable(&writer) }) {
+      case .active(let active): last = active.number
+      case .sealed(let number, _, _): last = number
+      default: return
+      }
+      // Nothing is reserved before the switch, so that a reset works on a full disk.
+      var header = nextHeader(writer.header, behind: .dropped(last.rawValue))
+      let next = header.firstOffset
+      header.logStart = next
+      header.epoch = Epoch(
+        id: environment.uniqueID(), start: next, parent: header.epoch.id,
+        parentEnd: Offset(next.rawValue - 1))
+      let active = try directory.withReserve { () throws(LogError) in try activate(header, &writer) }
+      let dropped = published.withLock { published in
+        let dropped = published.segments.dropLast().map(\.number)
+        published.segments.removeFirst(published.segments.count - 1)
+        published.logStart = next
+        published.durable = next
+        published.epoch = header.epoch
+        return dropped
+      }
+      index?.removeAll(below: next)
+      giveBack(dropped, active)
     }
   }
+
+  /// Frees the space of dropped segments, and reserves what the new one needs. The switch is done: what fails from here on is
+  /// only space, and the next opening for writing tries again.
+  private func giveBack(_ dropped: [SegmentNumber], _ active: ActiveSegment) {
+    do throws(FileSystemError) {
+      for number in dropped { try directory.removeSegment(number) }
+    } catch {}
+    do throws(FileSystemError) { try active.file.preallocate(active.capacity) } catch {}
+    directory.makeReserve()
+  }
+
+  // MARK: Deciding what may go
 
   /// The segments from the first to the last, for deciding what may go.
   package func segmentSpans() throws(LogError) -> [SegmentSpan] {
@@ -102,8 +145,7 @@ extension SegmentedLog.Published {
 extension LogDirectory {
   /// Removes a segment that is no part of the log any more, and its sidecar, which without it means nothing.
   func removeSegment(_ number: SegmentNumber) throws(FileSystemError) {
-    let name = Self.name(of: number)
-    try removeIfPresent(path(of: name))
-    try removeIfPresent(path(of: name.dropLast(4) + ".idx"))
+    try removeIfPresent(path(of: Self.name(of: number)))
+    try removeIfPresent(path(of: Self.sidecarName(of: number)))
   }
 }

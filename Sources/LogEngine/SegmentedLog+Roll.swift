@@ -1,0 +1,140 @@
+internal import PlatformIO
+internal import Synchronization
+
+/// From one segment to the next. FORMAT.md, "Roll" and "Publish a segment".
+extension SegmentedLog {
+  /// The segment to write to, with room for so many bytes: a new one if need be.
+  func activeSegment(_ writer: inout Writer, holding byteCount: Int) throws(LogError) -> ActiveSegment {
+    let state = try usable(&writer)
+    if case .active(let active) = state, active.hasRoom(for: byteCount) { return active }
+    let started = SystemEnvironment.monotonicNanoseconds()
+    if case .active(var active) = state { try seal(&active, &writer) }
+    let active = try createSuccessor(&writer, holding: UInt64(byteCount))
+    counted.withLock { $0.rolls.add(SystemEnvironment.monotonicNanoseconds() - started) }
+    return active
+  }
+
+  /// Ends a segment. The seal is synced before the file is cut: were the shorter length to reach the disk first, a crash
+  /// would leave an unsealed file that is shorter than it was, and that is damage (FORMAT.md, "Roll").
+  func seal(_ active: inout ActiveSegment, _ writer: inout Writer) throws(LogError) {
+    let (end, tally) = (active.end, active.tally)
+    let file = active.file
+    let first = writer.header.firstOffset
+    let seal = Self.sealFrame(
+      tally, firstOffset: first, at: end, nonce: active.nonce, syncedThrough: active.synced)
+    let sealedEnd = end.advanced(by: Seal.frameByteCount)
+    do throws(FileSystemError) {
+      try file.write(seal.bytes.span.rawBytes, at: end.rawValue)
+    } catch {
+      writer.state = .unfinished(active, dirtyEnd: sealedEnd)
+      throw LogError(error)
+    }
+    try synchronize(file, &writer)
+    writer.state = .sealed(number: active.number, end: sealedEnd, digest: tally.digest)
+    // Zeros behind a seal mean nothing, so it is only space that a failure leaves.
+    do throws(FileSystemError) { try file.setLength(sealedEnd.rawValue) } catch {}
+    // Nor is it a failure if the sealed file cannot be mapped: it is read on as it was.
+    let source: SegmentSource
+    do throws(LogError) {
+      source = try SegmentSource.sealed(file, length: sealedEnd.rawValue)
+    } catch {
+      source = .file(file)
+    }
+    published.withLock { published in
+      let last = published.segments.count - 1
+      published.segments[last].source = source
+      published.segments[last].byteCount = sealedEnd.rawValue
+      published.durable = published.next
+    }
+    queueSidecar(ofSealed: writer.header, sealedEnd, tally)
+  }
+
+  static func sealFrame(
+    _ tally: SegmentTally, firstOffset: Offset, at position: FilePosition, nonce: UInt64,
+    syncedThrough: FilePosition
+  ) -> ControlFrame {
+    ControlFrame(
+      .seal, body: Seal(tally, firstOffset: firstOffset).encode(), at: position, nonce: nonce,
+      syncedThrough: syncedThrough,
+      index: tally.recordCount)
+  }
+
+  /// Publishes the segment after a sealed one and makes it the active one. On failure the log stays sealed, and the next
+  /// append tries again.
+  private func createSuccessor(
+    _ writer: inout Writer, holding byteCount: UInt64
+  ) throws(LogError) -> ActiveSegment {
+    var header = try successor(&writer)
+    header.preallocated = max(
+      header.segmentSize, SegmentHeader.dataStart.rawValue + byteCount + ActiveSegment.reserve)
+    return try activate(header, &writer)
+  }
+
+  /// The header of a segment that goes on behind a sealed one; nothing is reserved for it.
+  func successor(_ writer: inout Writer) throws(LogError) -> SegmentHeader {
+    guard case .sealed(let number, let end, let digest) = try usable(&writer) else {
+      preconditionFailure("only a sealed segment has a successor")
+    }
+    return nextHeader(
+      writer.header, behind: .init(number: number.rawValue, length: end.rawValue, digest: digest))
+  }
+
+  /// As a header before says of the log, for a new segment at its end.
+  func nextHeader(_ header: SegmentHeader, behind previous: SegmentHeader.Predecessor) -> SegmentHeader {
+    var header = header
+    header.number = SegmentNumber(previous.number + 1)
+    header.firstOffset = published.withLock { $0.next }
+    header.nonce = environment.randomUInt64()
+    header.previous = previous
+    header.created = environment.microseconds()
+    header.preallocated = 0
+    return header
+  }
+
+  func activate(_ header: SegmentHeader, _ writer: inout Writer) throws(LogError) -> ActiveSegment {
+    var active: ActiveSegment
+    let before = writer.header
+    do throws(LogError) {
+      (active, writer.header) = try Self.createSegment(
+        header, in: directory, prepared: takePrepared(for: header, &writer))
+    } catch {
+      // Up to here nothing but a temporary file exists, and the next append may try again.
+      if let operation = error.cause?.operation, [.open, .preallocate, .write].contains(operation) {
+        throw error
+      }
+      let unknown = Self.unknown(error, directory)
+      writer.state = .poisoned(unknown)
+      throw unknown
+    }
+    active.isExpendable = header.logStart == before.logStart && header.epoch == before.epoch
+    writer.state = .active(active)
+    let readable = ReadableSegment(
+      number: header.number, firstOffset: header.firstOffset, nonce: header.nonce, source: .file(active.file),
+      positions: PositionTable(), end: active.end, byteCount: active.end.rawValue)
+    published.withLock { $0.segments.append(readable) }
+    index?.beginSegment(at: header.firstOffset)
+    return active
+  }
+
+  /// Publishes a segment; without reserved space if the disk has not that much left.
+  static func createSegment(
+    _ header: SegmentHeader, in directory: LogDirectory, prepared: LogDirectory.PreparedSegment? = nil
+  ) throws(LogError) -> (ActiveSegment, SegmentHeader) {
+    var header = header
+    let capacity = header.capacity
+    let file: any LogFile
+    let checksum: UInt64
+    do throws(LogError) {
+      (file, checksum) = try directory.publish(header, in: prepared)
+    } catch {
+      guard error.cause?.operation == .preallocate else { throw error }
+      header.preallocated = 0
+      (file, checksum) = try directory.publish(header)
+    }
+    let active = ActiveSegment(
+      file: file, number: header.number, nonce: header.nonce, end: SegmentHeader.dataStart,
+      synced: SegmentHeader.dataStart, quietEnd: nil, sidecarEnd: nil, capacity: capacity,
+      tally: SegmentTally(headerChecksum: checksum))
+    return (active, header)
+  }
+}
