@@ -75,7 +75,7 @@ import Testing
     for stop in 4..<34 {
       for seed in 0..<8 as Range<UInt64> {
         var numbers = SeededGenerator(seed: seed)
-        let disk = PowerCutFileSystem()
+        let disk = SimulatedDisk()
         let plain = ObservedFileSystem(disk) {
           $0.operation == .exchange && !exchanges ? .notSupported : nil
         }
@@ -86,6 +86,7 @@ import Testing
         disk.failPower(after: stop)
         do { try log.snapshot(to: "copy", replacing: true, in: plain) } catch {}
         disk.failPower(after: .max)
+        disk.dropLocks()
         log = try TestLog.open(disk, environment: SeededEnvironment(seed: 2))
         try TestLog.append(log, ["three"])
         disk.failPower(after: Int.random(in: 0..<40, using: &numbers))
@@ -109,7 +110,7 @@ import Testing
     for stop in 0..<40 {
       for seed in 0..<4 as Range<UInt64> {
         var numbers = SeededGenerator(seed: seed)
-        let disk = PowerCutFileSystem()
+        let disk = SimulatedDisk()
         let log = try TestLog.open(disk)
         try TestLog.append(log, ["one"])
         disk.failPower(after: stop)
@@ -133,7 +134,7 @@ import Testing
     let image = try DiskImage(of: source, directory: "made")
     for seed in 0..<10 as Range<UInt64> {
       var numbers = SeededGenerator(seed: seed)
-      let disk = PowerCutFileSystem()
+      let disk = SimulatedDisk()
       _ = try disk.createDirectory("copy")
       for (name, bytes) in image.files {
         try disk.open("copy/" + name, .createNew).write(bytes.span.rawBytes, at: 0)

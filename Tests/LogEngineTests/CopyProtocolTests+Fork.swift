@@ -78,7 +78,7 @@ extension CopyProtocolTests {
     var kept = 0
     for seed in 1...200 as ClosedRange<UInt64> {
       var generator = SeededGenerator(seed: seed)
-      let disk = PowerCutFileSystem(image)
+      let disk = SimulatedDisk(image)
       let environment = SeededEnvironment(seed: seed)
       if what == "replace" {
         let old = try TestLog.open(disk, at: "copy")

@@ -198,7 +198,7 @@ import Testing
     var kept = 0
     for seed in 1...300 as ClosedRange<UInt64> {
       var generator = SeededGenerator(seed: seed)
-      let disk = PowerCutFileSystem()
+      let disk = SimulatedDisk()
       let log = try TestLog.open(disk, environment: SeededEnvironment(seed: seed)) { $0.syncPolicy = .never }
       for record in Self.all { try TestLog.append(log, [record]) }
       disk.failPower(after: Int.random(in: 0...30, using: &generator))
@@ -230,7 +230,7 @@ import Testing
     let image = try Self.snapshotImage()
     for seed in 1...200 as ClosedRange<UInt64> {
       var generator = SeededGenerator(seed: seed)
-      let disk = PowerCutFileSystem(image)
+      let disk = SimulatedDisk(image)
       disk.failPower(after: Int.random(in: 0...16, using: &generator))
       var acknowledged = false
       do throws(LogError) {
@@ -279,7 +279,7 @@ import Testing
     var counts: [Int: Int] = [:]
     for seed in 1...300 as ClosedRange<UInt64> {
       var generator = SeededGenerator(seed: seed)
-      let disk = PowerCutFileSystem(image)
+      let disk = SimulatedDisk(image)
       let log = try TestLog.open(disk, environment: SeededEnvironment(seed: seed))
       disk.failPower(after: Int.random(in: 0...18, using: &generator))
       var acknowledged = false

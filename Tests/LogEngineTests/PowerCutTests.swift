@@ -23,7 +23,7 @@ import Testing
     var restored = 0
     for seed in 1...600 as ClosedRange<UInt64> {
       var generator = SeededGenerator(seed: policy == .always ? seed : seed + 1_000_000)
-      var disk = PowerCutFileSystem()
+      var disk = SimulatedDisk()
       var known = Knowledge()
       for life in 0..<4 {
         disk.failPower(after: Int.random(in: 1...(life == 0 ? 120 : 60), using: &generator))
@@ -71,7 +71,7 @@ import Testing
   }
 
   private func use(
-    _ log: SegmentedLog, _ index: TextIndex, _ environment: SeededEnvironment, _ disk: PowerCutFileSystem,
+    _ log: SegmentedLog, _ index: TextIndex, _ environment: SeededEnvironment, _ disk: SimulatedDisk,
     _ known: inout Knowledge, _ name: String,
     _ generator: inout SeededGenerator
   ) throws(LogError) {
@@ -110,7 +110,7 @@ import Testing
   }
 
   private func append(
-    _ records: [String], _ log: SegmentedLog, _ index: TextIndex, _ disk: PowerCutFileSystem,
+    _ records: [String], _ log: SegmentedLog, _ index: TextIndex, _ disk: SimulatedDisk,
     _ known: inout Knowledge
   ) throws(LogError) {
     let before = known.written
@@ -139,7 +139,7 @@ import Testing
     let second = RecoveryTests.frame(1, size: 4055)
     try #require(second == 12288)
     image.overwrite(RecoveryTests.first, at: second + 1024, with: [UInt8](repeating: 0, count: 512))
-    let disk = PowerCutFileSystem(image)
+    let disk = SimulatedDisk(image)
     disk.failNextSync(of: RecoveryTests.first)
     #expect(try #require(throws: LogError.self) { try TestLog.open(disk) }.cause?.code == .io)
 
@@ -158,7 +158,7 @@ import Testing
   @Test(arguments: [true, false])
   func `a failed write that was taken back in the cache alone does not come back`(isQuiet: Bool) throws {
     let environment = SeededEnvironment(seed: 1)
-    let disk = PowerCutFileSystem()
+    let disk = SimulatedDisk()
     let log = try TestLog.open(disk, environment: environment, segmentSize: 64 << 10)
     func batch(_ number: Int) throws -> RecordBatch {
       var batch = RecordBatch()
@@ -195,7 +195,7 @@ import Testing
   @Test func `a batch that failed in a segment of its own does not come back`() throws {
     for seed in 1...40 as ClosedRange<UInt64> {
       var generator = SeededGenerator(seed: seed)
-      let disk = PowerCutFileSystem()
+      let disk = SimulatedDisk()
       let log = try TestLog.open(disk)
       try TestLog.append(log, [RecoveryTests.record(0, 7000)])
       // The first of two that are written together goes into the next segment whole, the second does not.
@@ -218,7 +218,7 @@ import Testing
     rolls: Bool
   ) throws {
     for seed in 1...20 as ClosedRange<UInt64> {
-      let disk = PowerCutFileSystem()
+      let disk = SimulatedDisk()
       let log = try TestLog.open(disk) { $0.syncPolicy = .never }
       try TestLog.append(log, ["one"])
       try log.sync()

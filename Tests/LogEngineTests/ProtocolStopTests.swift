@@ -230,7 +230,7 @@ import Testing
   }
 
   @Test func `appends tried again on a full disk leave nothing behind`() throws {
-    let disk = PowerCutFileSystem()
+    let disk = SimulatedDisk()
     let log = try TestLog.open(disk)
     try TestLog.append(log, ["one"])
     for _ in 0..<10 {

@@ -124,7 +124,7 @@ import Testing
   func `a full disk can be trimmed and reset with the reserve, which comes again when there is room`(
     resets: Bool
   ) throws {
-    let disk = PowerCutFileSystem()
+    let disk = SimulatedDisk()
     let (log, spans) = try log(disk)
     #expect(try disk.status(of: "log/reserve")?.length == 64 << 10)
     disk.setRoom(0)
@@ -148,7 +148,7 @@ import Testing
   }
 
   @Test func `without a reserve a full disk refuses a trim and keeps everything`() throws {
-    let disk = PowerCutFileSystem()
+    let disk = SimulatedDisk()
     let (log, spans) = try log(disk)
     let records = try TestLog.records(log)
     try disk.unlink("log/reserve")

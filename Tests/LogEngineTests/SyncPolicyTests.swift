@@ -42,7 +42,7 @@ import Testing
     for seed in 1...200 as ClosedRange<UInt64> {
       var generator = SeededGenerator(seed: seed)
       let environment = SeededEnvironment(seed: seed)
-      let disk = PowerCutFileSystem()
+      let disk = SimulatedDisk()
       let log = try TestLog.open(disk, environment: environment) {
         $0.syncPolicy = .interval(.milliseconds(100))
       }

@@ -51,7 +51,7 @@ private struct Broken: Error, CustomStringConvertible {
 private final class Lives {
   private let seed: UInt64
   private var numbers: SeededGenerator
-  private var disk = PowerCutFileSystem()
+  private var disk = SimulatedDisk()
   private var environment = SeededEnvironment(seed: 0)
   private var ledger: Ledger?
   private var path = TestLog.path
