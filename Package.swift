@@ -25,6 +25,8 @@ let package = Package(
       dependencies: ["PlatformIO", "LogEngine", "RunLedger", "StorageTesting"],
       path: "Fuzz/Targets"
     ),
+    .executableTarget(
+      name: "explore", dependencies: ["LogEngine", "PlatformIO", "StorageTesting"], path: "Fuzz/Explorer"),
     .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"]),
     .testTarget(name: "PlatformIOTests", dependencies: ["PlatformIO", "StorageTesting"]),
     .testTarget(

@@ -34,9 +34,7 @@ package enum TestLog {
   }
 
   package static func text(_ record: RawSpan) -> String {
-    var bytes: [UInt8] = []
-    for index in 0..<record.byteCount { bytes.append(record.loadUInt8(at: index)) }
-    return String(decoding: bytes, as: UTF8.self)
+    unsafe record.withUnsafeBytes { unsafe String(decoding: $0, as: UTF8.self) }
   }
 }
 

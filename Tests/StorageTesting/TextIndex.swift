@@ -89,8 +89,8 @@ extension TestLog {
   /// Opens a log with an index, which sidecars are kept for.
   package static func open(
     _ fileSystem: any FileSystem, index: TextIndex,
-    environment: any Environment = SeededEnvironment(seed: 1), segmentSize: UInt64 = 16 << 10,
-    _ change: (inout LogOptions) -> Void = { _ in }
+    environment: any Environment = SeededEnvironment(seed: 1), at path: String = TestLog.path,
+    segmentSize: UInt64 = 16 << 10, _ change: (inout LogOptions) -> Void = { _ in }
   ) throws(LogError) -> SegmentedLog {
     var options = LogOptions()
     options.creation = .createIfMissing

@@ -40,6 +40,8 @@ package struct CrashStates: Sendable {
   package var atomCount: Int { atoms.count }
 
   init(_ state: DiskState) {
+    var state = state
+    state.prepareForCrashes()
     self.state = state
     var found: [(time: Int, atom: Atom, alternatives: Int)] = []
     var journal: [Int] = []
@@ -260,7 +262,8 @@ package struct CrashStates: Sendable {
       file.seen = bytes
       file.sectors = [:]
       file.lengths = []
-      file.data = DiskState.pagesWithData(bytes)
+      file.written = []
+      file.hash = nil
       result.files[inode] = file
     }
     result.dropUnreachable()
@@ -351,11 +354,27 @@ extension SimulatedDisk {
     return states.disk(states.nothingArrived)
   }
 
-  /// A hash of what is seen: names, links and bytes, but for those of LOCK, which are no part of a log.
+  /// A hash of what is seen: names, links and bytes, but for those of hints.
   package var digest: UInt64 { state.withLock { $0.digest } }
 }
 
 extension DiskState {
+  /// Does once what would have to be done for each state.
+  mutating func prepareForCrashes() {
+    for (inode, file) in files {
+      if file.isHint, !file.isSettled {
+        var file = file
+        file.stored = file.seen
+        file.sectors = [:]
+        file.lengths = []
+        files[inode] = file
+      } else if file.isSettled, !file.isHint, file.hash == nil {
+        files[inode]?.hash = XXH3.hash64(file.seen.span.rawBytes)
+        files[inode]?.written = []
+      }
+    }
+  }
+
   mutating func dropUnreachable() {
     var names: [Inode: Int] = [:]
     var reached: Set<Inode> = [Self.root]
@@ -387,7 +406,9 @@ extension DiskState {
       hash = XXH3.hash64(name.utf8Span.span.rawBytes, seed: hash)
       if let file = files[inode] {
         hash = hash &* 31 &+ UInt64(file.names)
-        if name != "LOCK" { hash = XXH3.hash64(file.seen.span.rawBytes, seed: hash) }
+        if !file.isHint {
+          hash = (hash ^ (file.hash ?? XXH3.hash64(file.seen.span.rawBytes))) &* 0x9E37_79B9_7F4A_7C15
+        }
       } else {
         hash = digest(of: inode, hash &+ 1)
       }

@@ -7,6 +7,8 @@ struct DiskState: Sendable {
   static let sectorByteCount = 512
   static let pageByteCount = 4096
   static let root: Inode = 0
+  /// Files whose bytes mean nothing: what arrives of them is of no interest, and is not tried.
+  static let hints: Set<String> = ["LOCK", "reserve"]
 
   let profile: SimulatedDisk.Profile
   var directories: [Inode: Directory] = [root: Directory()]
@@ -42,9 +44,12 @@ struct DiskState: Sendable {
     /// The lengths since one was last stored.
     var lengths: [(time: Int, length: Int)] = []
     var lengthsAreClean = false
-    /// What was written, and not only reserved, by pages.
-    var data: Set<Int> = []
+    /// The pages that were written, and not only reserved, be it zeros.
+    var written: Set<Int> = []
     var names = 0
+    /// Of what is seen, if it was computed since that changed.
+    var hash: UInt64?
+    var isHint = false
 
     struct Sector: Sendable {
       var versions: [(time: Int, bytes: [UInt8])] = []
@@ -56,8 +61,10 @@ struct DiskState: Sendable {
     func nextData(from position: Int) -> Int? {
       var place = position
       while place < seen.count {
-        if data.contains(place / DiskState.pageByteCount) { return place }
-        place = (place / DiskState.pageByteCount + 1) * DiskState.pageByteCount
+        let page = place / DiskState.pageByteCount
+        let end = (page + 1) * DiskState.pageByteCount
+        if written.contains(page) || !seen.areZeros(place..<min(end, seen.count)) { return place }
+        place = end
       }
       return nil
     }
@@ -104,19 +111,8 @@ struct DiskState: Sendable {
 
   mutating func makeFile(_ bytes: [UInt8]) -> Inode {
     defer { nextInode += 1 }
-    var file = File(seen: bytes, stored: bytes)
-    file.data = Self.pagesWithData(bytes)
-    files[nextInode] = file
+    files[nextInode] = File(seen: bytes, stored: bytes)
     return nextInode
-  }
-
-  static func pagesWithData(_ bytes: [UInt8]) -> Set<Int> {
-    var pages: Set<Int> = []
-    for start in stride(from: 0, to: bytes.count, by: pageByteCount)
-    where bytes[start..<min(start + pageByteCount, bytes.count)].contains(where: { $0 != 0 }) {
-      pages.insert(start / pageByteCount)
-    }
-    return pages
   }
 
   mutating func change(_ directory: Inode, _ entries: [(name: String, inode: Inode?)]) {
@@ -124,7 +120,10 @@ struct DiskState: Sendable {
     for (name, inode) in entries {
       let old = directories[directory]?.seen[name]
       directories[directory]?.seen[name] = inode
-      if let inode { files[inode]?.names += 1 }
+      if let inode {
+        files[inode]?.names += 1
+        if Self.hints.contains(name) { files[inode]?.isHint = true }
+      }
       if let old { drop(old) }
     }
     directories[directory]?.changes.append(.init(time: time, entries: entries))
@@ -145,7 +144,7 @@ struct DiskState: Sendable {
       if file.seen.count < end { file.grow(to: end, time) }
       file.seen.replaceSubrange(position..<end, with: bytes)
       file.touch(position..<end, time)
-      for page in position / Self.pageByteCount...(end - 1) / Self.pageByteCount { file.data.insert(page) }
+      for page in position / Self.pageByteCount...(end - 1) / Self.pageByteCount { file.written.insert(page) }
     }
   }
 
@@ -162,7 +161,7 @@ struct DiskState: Sendable {
         file.seen.removeLast(file.seen.count - length)
         file.lengths.append((time, length))
         file.lengthsAreClean = false
-        file.data = file.data.filter { $0 * Self.pageByteCount < length }
+        file.written = file.written.filter { $0 * Self.pageByteCount < length }
       }
     }
   }
@@ -170,6 +169,7 @@ struct DiskState: Sendable {
   private mutating func modify(_ inode: Inode, _ body: (inout File) -> Void) {
     // Out of the dictionary meanwhile, so that the bytes are changed where they are.
     guard var file = files.removeValue(forKey: inode) else { return }
+    file.hash = nil
     body(&file)
     files[inode] = file
   }
@@ -292,5 +292,23 @@ extension DiskState.File {
     let start = sector * DiskState.sectorByteCount
     let end = min(start + bytes.count, stored.count)
     if start < end { stored.replaceSubrange(start..<end, with: bytes[..<(end - start)]) }
+  }
+}
+
+extension [UInt8] {
+  /// Is there nothing but zeros?
+  func areZeros(_ range: Range<Int>) -> Bool {
+    unsafe withUnsafeBytes { bytes in
+      var place = range.lowerBound
+      while place + 8 <= range.upperBound {
+        if unsafe bytes.loadUnaligned(fromByteOffset: place, as: UInt64.self) != 0 { return false }
+        place += 8
+      }
+      while place < range.upperBound {
+        if unsafe bytes[place] != 0 { return false }
+        place += 1
+      }
+      return true
+    }
   }
 }

@@ -1,0 +1,208 @@
+package import LogEngine
+internal import PlatformIO
+
+/// Something that a program does with a log.
+package enum LogStep: UInt8, CaseIterable, Sendable, CustomStringConvertible {
+  case append, batch, sync, roll, snapshot, fork, trim, reset, idle, reopen
+  /// The process dies, and another opens the log.
+  case kill
+  case restore
+  /// Opens the snapshot for writing and writes to it.
+  case takeUp
+
+  package var description: String {
+    switch self {
+    case .append: "append"
+    case .batch: "batch"
+    case .sync: "sync"
+    case .roll: "roll"
+    case .snapshot: "snapshot"
+    case .fork: "fork"
+    case .trim: "trim"
+    case .reset: "reset"
+    case .idle: "idle"
+    case .reopen: "reopen"
+    case .kill: "kill"
+    case .restore: "restore"
+    case .takeUp: "takeUp"
+    }
+  }
+
+  /// Those of which all short sequences are tried.
+  package static let basic: [LogStep] = [
+    .append, .batch, .sync, .roll, .snapshot, .fork, .trim, .reset, .idle, .reopen,
+  ]
+}
+
+/// A log, its copies and the disk they are on, and what is known of them while they live through steps.
+package final class LogStory {
+  package let disk: SimulatedDisk
+  package let policy: SyncPolicy
+  private let environment: SeededEnvironment
+  private var log: SegmentedLog?
+  private var index = TextIndex()
+  private var counter = 0
+
+  /// What each directory may be; nil for one that need not be there.
+  package private(set) var known: [String: [LogModel?]] = [TestLog.path: [nil, LogModel()]]
+
+  static let copyPath = "copy"
+  static let forkPath = "fork"
+  static let restoredPath = "restored"
+
+  package init(on disk: SimulatedDisk, policy: SyncPolicy, seed: UInt64) {
+    self.disk = disk
+    self.policy = policy
+    environment = SeededEnvironment(seed: seed)
+  }
+
+  /// Tells what is known apart from what else may be.
+  package var digest: UInt64 {
+    var hash: UInt64 = 0
+    for (path, models) in known.sorted(by: { $0.key < $1.key }) {
+      hash = XXH3.hash64(path.utf8Span.span.rawBytes, seed: hash)
+      for model in models { hash = hash &* 31 &+ (model?.digest ?? 7) }
+    }
+    return hash
+  }
+
+  /// The log's model; there is one as long as it is open.
+  private var model: LogModel {
+    get { known[TestLog.path]?.last.flatMap { $0 } ?? LogModel() }
+    set { known[TestLog.path] = [newValue] }
+  }
+
+  package func open() throws(LogError) {
+    index = TextIndex()
+    let policy = policy
+    let opened = try TestLog.open(disk, index: index, environment: environment) { $0.syncPolicy = policy }
+    let found = try FoundLog(opened)
+    log = opened
+    // Opening for writing has vouched for what it found.
+    model = LogModel(exactly: found)
+  }
+
+  /// The process is gone.
+  package func die() {
+    log = nil
+    disk.dropLocks()
+  }
+
+  package func perform(_ step: LogStep) throws(LogError) {
+    guard let log else { return try open() }
+    switch step {
+    case .append: try append(log, [text(180)])
+    case .batch: try append(log, [text(300), text(420), text(250)])
+    // More than fits beside anything else.
+    case .roll: try append(log, [text(3900)])
+    case .sync:
+      try log.sync()
+      model.setDurable(below: model.next)
+    case .idle: environment.advance(by: .seconds(1))
+    case .reopen:
+      self.log = nil
+      try log.close()
+      model.setDurable(below: model.next)
+      try open()
+    case .kill:
+      die()
+      try open()
+    case .snapshot:
+      try copy(to: Self.copyPath, below: model.next) { (path) throws(LogError) in
+        _ = try log.snapshot(to: path, replacing: true)
+      }
+    case .fork:
+      let ends = model.batchEnds
+      let end = ends[max(0, ends.count - 2)]
+      try copy(to: Self.forkPath, below: end) { (path) throws(LogError) in
+        _ = try log.fork(to: path, through: Offset(end.rawValue - 1), replacing: true)
+      }
+    case .trim: try trim(log)
+    case .reset:
+      let next = model.next
+      model.mayStart(at: next)
+      try log.reset()
+      model.starts(at: next)
+    case .restore: try restore()
+    case .takeUp: try takeUp()
+    }
+    noteDurable()
+  }
+
+  private func noteDurable() {
+    if let log { model.setDurable(below: log.durableOffset.next) }
+  }
+
+  private func text(_ count: Int) -> String {
+    counter += 1
+    let filling = Character(Unicode.Scalar(UInt8(97 + counter % 26)))
+    return "\(counter) " + String(repeating: filling, count: count)
+  }
+
+  private func append(_ log: SegmentedLog, _ records: [String]) throws(LogError) {
+    model.begin(records)
+    do throws(LogError) {
+      try TestLog.append(log, index, records)
+    } catch {
+      if error.code == .fileSystem { model.takeBack() }
+      throw error
+    }
+    model.store(records)
+    if policy == .always { model.setDurable(below: model.next) }
+  }
+
+  private func trim(_ log: SegmentedLog) throws(LogError) {
+    let spans = try log.segmentSpans()
+    let start = max(spans[0].offsets.upperBound, model.start)
+    model.mayStart(at: start)
+    try log.trim(before: start)
+    model.starts(at: log.firstOffset)
+  }
+
+  private func copy(
+    to path: String, below end: Offset, _ body: (String) throws(LogError) -> Void
+  ) throws(LogError) {
+    let old = known[path] ?? [nil]
+    let new = LogModel(exactly: model.contents(below: end))
+    known[path] = old + [new]
+    try body(path)
+    known[path] = [new]
+    // What a copy holds was made durable for it.
+    model.setDurable(below: end)
+  }
+
+  private func restore() throws(LogError) {
+    guard let snapshot = known[Self.copyPath]?.last.flatMap({ $0 }), known[Self.copyPath]?.count == 1,
+      try exists(Self.copyPath + "/SNAPSHOT")
+    else { return }
+    let old = known[Self.restoredPath] ?? [nil]
+    let new = LogModel(exactly: snapshot.contents)
+    known[Self.restoredPath] = old + [new]
+    try SegmentedLog.restore(
+      from: Self.copyPath, to: Self.restoredPath, replacing: true, fileSystem: disk, environment: environment)
+    known[Self.restoredPath] = [new]
+  }
+
+  private func exists(_ path: String) throws(LogError) -> Bool {
+    do throws(FileSystemError) {
+      return try disk.status(of: path) != nil
+    } catch {
+      throw LogError(error)
+    }
+  }
+
+  private func takeUp() throws(LogError) {
+    guard var copy = known[Self.copyPath]?.last.flatMap({ $0 }), known[Self.copyPath]?.count == 1 else {
+      return
+    }
+    let taken = try TestLog.open(disk, environment: environment, at: Self.copyPath)
+    let records = [text(200), text(500)]
+    copy.begin(records)
+    known[Self.copyPath] = [copy]
+    try TestLog.append(taken, records)
+    copy.store(records)
+    copy.setDurable(below: copy.next)
+    known[Self.copyPath] = [copy]
+    try taken.close()
+  }
+}
