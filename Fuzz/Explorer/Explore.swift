@@ -25,6 +25,23 @@ struct Explore {
     exploration.addAll(upTo: max(1, depth - 1), profile: .orderedJournal)
     exploration.addOthers(behind: max(0, depth - 1))
     exploration.addRandom(take("--random", 1000), seed: UInt64(take("--seed", 1)))
+    if take("--faults", 0) > 0 {
+      for policy in [SyncPolicy.always, .never] {
+        let explorer = FaultExplorer(policy: policy, seed: 1)
+        for before in [
+          [], [.batch, .roll, .append], [.batch, .snapshot, .append, .idle, .batch],
+          [.batch, .roll, .trim, .fork, .append], [.snapshot, .takeUp, .reset, .roll, .idle, .reopen],
+        ] as [[LogStep]] {
+          for step in [nil] + LogStep.allCases.map(Optional.some) {
+            do { try explorer.explore(before, step) } catch { print("FAILED", error) }
+          }
+        }
+        print(
+          policy, explorer.runs.values.reduce(0, +), explorer.runs, explorer.endings, explorer.counts.examined
+        )
+      }
+      return
+    }
     guard arguments.isEmpty else { fatalError("unknown arguments: \(arguments)") }
     let started = SystemEnvironment.monotonicNanoseconds()
     let (counts, distinct, stories) = try exploration.run { _ in

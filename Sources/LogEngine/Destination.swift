@@ -17,7 +17,7 @@ final class Destination {
   /// The directory in the making.
   let directory: LogDirectory
   private var lock: LogLock?
-  /// It has its name, and what has the temporary one now is not to be removed before that is durable.
+  /// It has its name, or may have, and what has the temporary one now is not to be removed before that is durable.
   private var isInView = false
 
   /// Makes a directory at `path` with what `fill` puts into it, durably, or leaves what was there.
@@ -202,7 +202,11 @@ final class Destination {
       try fileSystem.exchange(directory.path, with: path)
       return directory
     } catch {
-      guard error.code == .notSupported else { throw LogError(error) }
+      guard error.code == .notSupported else {
+        // It may have been done all the same; then the temporary name is the old one's.
+        isInView = true
+        throw LogError(error)
+      }
     }
     let aside = path + Self.asideSuffix
     try onFile { () throws(FileSystemError) in

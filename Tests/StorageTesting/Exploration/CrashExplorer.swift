@@ -91,7 +91,7 @@ package final class CrashExplorer {
     let story = LogStory(on: disk, policy: policy, seed: 1)
     let name = steps.isEmpty ? "create" : "\(steps[steps.count - 1])"
     failure = nil
-    do throws(LogError) {
+    do {
       for place in 0...steps.count {
         let isWatched = place >= start
         if isWatched { watch(disk, story, name) }
@@ -106,6 +106,23 @@ package final class CrashExplorer {
     }
     if let failure {
       throw BrokenPromise(description: "steps \(steps) under \(policy), \(settings.profile): \(failure)")
+    }
+  }
+
+  /// Lets the power fail now: with everything arrived, with nothing, and in as many random ways.
+  func examineNow(_ disk: SimulatedDisk, _ story: LogStory, random: Int) throws {
+    let crash = disk.crashStates()
+    var choices = [crash.everythingArrived, crash.nothingArrived]
+    for _ in 0..<random { choices.append(crash.random(&numbers)) }
+    for choice in choices {
+      let state = crash.arrived(choice)
+      isStale = crash.kinds(choice).contains(.staleTailed)
+      do {
+        try examine(state, story, state.digest, depth: 0)
+      } catch {
+        throw BrokenPromise(description: "\(error)\n of what was not synced:\n  \(crash.describe(choice))")
+      }
+      counts.examined["faults", default: 0] += 1
     }
   }
 

@@ -9,6 +9,8 @@ package enum LogStep: UInt8, CaseIterable, Sendable, CustomStringConvertible {
   case restore
   /// Opens the snapshot for writing and writes to it.
   case takeUp
+  /// Another handle reads and verifies.
+  case read
 
   package var description: String {
     switch self {
@@ -25,6 +27,7 @@ package enum LogStep: UInt8, CaseIterable, Sendable, CustomStringConvertible {
     case .kill: "kill"
     case .restore: "restore"
     case .takeUp: "takeUp"
+    case .read: "read"
     }
   }
 
@@ -40,6 +43,7 @@ package final class LogStory {
   package let policy: SyncPolicy
   private let environment: SeededEnvironment
   private var log: SegmentedLog?
+  package var isOpen: Bool { log != nil }
   private var index = TextIndex()
   private var counter = 0
 
@@ -72,11 +76,15 @@ package final class LogStory {
     set { known[TestLog.path] = [newValue] }
   }
 
-  package func open() throws(LogError) {
+  package func open() throws {
     index = TextIndex()
     let policy = policy
     let opened = try TestLog.open(disk, index: index, environment: environment) { $0.syncPolicy = policy }
     let found = try FoundLog(opened)
+    let reasons = (known[TestLog.path] ?? []).compactMap { $0 }.map { $0.mismatch(found) }
+    guard reasons.contains(nil) else {
+      throw BrokenPromise(description: "opened again: \(reasons.compactMap { $0 })")
+    }
     log = opened
     // Opening for writing has vouched for what it found.
     model = LogModel(exactly: found)
@@ -88,7 +96,7 @@ package final class LogStory {
     disk.dropLocks()
   }
 
-  package func perform(_ step: LogStep) throws(LogError) {
+  package func perform(_ step: LogStep) throws {
     guard let log else { return try open() }
     switch step {
     case .append: try append(log, [text(180)])
@@ -125,8 +133,41 @@ package final class LogStory {
       model.starts(at: next)
     case .restore: try restore()
     case .takeUp: try takeUp()
+    case .read: try read()
     }
     noteDurable()
+  }
+
+  /// Another reads beside the writer, and verifies.
+  private func read() throws {
+    let index = TextIndex()
+    let reader = try TestLog.open(disk, index: index, environment: SeededEnvironment(seed: 8)) {
+      $0.access = .readOnly
+    }
+    let found = try FoundLog(reader)
+    guard reader.recovery.damage.isEmpty, found == model.contents, index.holds(found) else {
+      throw BrokenPromise(description: "a reader beside the writer saw \(found), \(reader.recovery.damage)")
+    }
+    var count = 0
+    let verified = try SegmentedLog.verify(
+      at: TestLog.path, application: ApplicationTag(id: 0), fileSystem: disk
+    ) { _, _ in
+      count += 1
+      return true
+    }
+    guard verified.isSound, verified.records == UInt64(found.records.count) else {
+      throw BrokenPromise(description: "verified beside the writer: \(verified)")
+    }
+  }
+
+  /// What the open log shows is what was acknowledged to it, whatever failed meanwhile.
+  package func checkLive() throws {
+    guard let log else { return }
+    let found = try FoundLog(log)
+    if let reason = model.mismatch(found) { throw BrokenPromise(description: "while open: \(reason)") }
+    guard found.next == model.next, index.holds(found) else {
+      throw BrokenPromise(description: "while open it shows \(found.next), its index does not: \(model.next)")
+    }
   }
 
   private func noteDurable() {

@@ -142,6 +142,8 @@ struct DiskState: Sendable {
     modify(inode) { file in
       let end = position + bytes.count
       if file.seen.count < end { file.grow(to: end, time) }
+      // What is written again takes the length that shows it along, if a failed sync has left that behind.
+      if end > file.dirtyLength { file.noteLength(end, time) }
       file.seen.replaceSubrange(position..<end, with: bytes)
       file.touch(position..<end, time)
       for page in position / Self.pageByteCount...(end - 1) / Self.pageByteCount { file.written.insert(page) }
@@ -159,8 +161,7 @@ struct DiskState: Sendable {
         if old < file.stored.count { file.touch(old..<min(length, file.stored.count), time) }
       } else if length < file.seen.count {
         file.seen.removeLast(file.seen.count - length)
-        file.lengths.append((time, length))
-        file.lengthsAreClean = false
+        file.noteLength(length, time)
         file.written = file.written.filter { $0 * Self.pageByteCount < length }
       }
     }
@@ -182,8 +183,8 @@ struct DiskState: Sendable {
     if profile == .orderedJournal, !fails { commitJournal() }
   }
 
-  mutating func syncDirectory(_ inode: Inode, fails: Bool) {
-    if fails || profile == .lyingSync {
+  mutating func syncDirectory(_ inode: Inode) {
+    if profile == .lyingSync {
       guard var directory = directories[inode] else { return }
       for place in directory.changes.indices { directory.changes[place].isClean = true }
       directories[inode] = directory
@@ -234,8 +235,15 @@ extension DiskState.Directory.Change {
 }
 
 extension DiskState.File {
+  /// The length that the next sync makes durable.
+  var dirtyLength: Int { lengthsAreClean ? stored.count : lengths.last?.length ?? stored.count }
+
   mutating func grow(to length: Int, _ time: Int) {
     seen += [UInt8](repeating: 0, count: length - seen.count)
+    noteLength(length, time)
+  }
+
+  mutating func noteLength(_ length: Int, _ time: Int) {
     lengths.append((time, length))
     lengthsAreClean = false
   }
@@ -264,9 +272,9 @@ extension DiskState.File {
 
   /// The length, and the data behind the length that was stored.
   mutating func settleLength() {
-    guard !lengths.isEmpty, !lengthsAreClean else { return }
+    guard !lengthsAreClean, let length = lengths.last?.length else { return }
     let old = stored.count
-    resizeStored(seen.count)
+    resizeStored(length)
     lengths = []
     for (number, sector) in sectors
     where !sector.isClean && (number + 1) * DiskState.sectorByteCount > old {
@@ -276,7 +284,7 @@ extension DiskState.File {
   }
 
   mutating func clean() {
-    lengthsAreClean = true
+    lengthsAreClean = !lengths.isEmpty
     for number in sectors.keys { sectors[number]?.isClean = true }
   }
 
