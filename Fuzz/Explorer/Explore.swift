@@ -2,61 +2,105 @@ import LogEngine
 import PlatformIO
 import StorageTesting
 
-/// Lets the power fail in all ways after every file operation of every short life of a log, and of random long ones.
+/// Lets the power fail in all ways after every file operation of lives of a log, lets every operation fail in every way, damages
+/// logs at rest, and checks after each that the engine keeps its promises. Ends with a table of what it did; exits with 1 at the
+/// first broken promise, or if a kind of crash state was hardly met.
 @main
 struct Explore {
-  static func main() throws {
-    var arguments = Array(CommandLine.arguments.dropFirst())
-    func take(_ name: String, _ fallback: Int) -> Int {
-      guard let place = arguments.firstIndex(of: name), place + 1 < arguments.count,
-        let value = Int(arguments[place + 1])
-      else { return fallback }
-      arguments.removeSubrange(place...place + 1)
-      return value
+  static let usage = """
+    usage: explore [--seconds N] [--threads N] [--seed N] [--only crashes|faults|rot|lies] [--json FILE]
+
+      --seconds   the time for all parts together; 60 unless given
+      --threads   as many as there are processors unless given
+      --seed      of everything random; 1 unless given
+      --only      one part, with all the time for itself
+      --json      the table's numbers, in a file
+
+    """
+
+  static func main() {
+    let arguments: Arguments
+    do {
+      arguments = try Arguments(CommandLine.arguments.dropFirst())
+    } catch {
+      print("explore: \(error)\n\(usage)", terminator: "")
+      exit(2)
     }
-    let depth = take("--depth", 2)
-    let seconds = UInt64(take("--seconds", 30))
-    var exploration = Exploration()
-    exploration.choices = take("--choices", 48)
-    exploration.nestedEvery = take("--nested-every", 64)
-    exploration.threads = take("--threads", Parallel.processorCount)
-    exploration.addAll(upTo: depth)
-    exploration.addAll(upTo: max(1, depth - 1), policy: .always)
-    exploration.addAll(upTo: max(1, depth - 1), profile: .orderedJournal)
-    exploration.addOthers(behind: max(0, depth - 1))
-    exploration.addRandom(take("--random", 1000), seed: UInt64(take("--seed", 1)))
-    if take("--faults", 0) > 0 {
-      for policy in [SyncPolicy.always, .never] {
-        let explorer = FaultExplorer(policy: policy, seed: 1)
-        for before in [
-          [], [.batch, .roll, .append], [.batch, .snapshot, .append, .idle, .batch],
-          [.batch, .roll, .trim, .fork, .append], [.snapshot, .takeUp, .reset, .roll, .idle, .reopen],
-        ] as [[LogStep]] {
-          for step in [nil] + LogStep.allCases.map(Optional.some) {
-            do { try explorer.explore(before, step) } catch { print("FAILED", error) }
-          }
-        }
-        print(
-          policy, explorer.runs.values.reduce(0, +), explorer.runs, explorer.endings, explorer.counts.examined
-        )
+    var report = Report()
+    do {
+      for part in Part.allCases where arguments.only == nil || arguments.only == part {
+        let clock = Stopwatch()
+        try part.run(
+          arguments, seconds: arguments.only == nil ? arguments.seconds * part.share : arguments.seconds,
+          &report)
+        report.add("\(part) seconds", Int(clock.seconds))
       }
-      return
+    } catch {
+      print(report.text, terminator: "")
+      print("explore: a promise is broken\n\(error)")
+      exit(1)
     }
-    guard arguments.isEmpty else { fatalError("unknown arguments: \(arguments)") }
-    let started = SystemEnvironment.monotonicNanoseconds()
-    let (counts, distinct, stories) = try exploration.run { _ in
-      SystemEnvironment.monotonicNanoseconds() - started < seconds * 1_000_000_000
+    print(report.text, terminator: "")
+    do {
+      if let file = arguments.json { try report.write(to: file) }
+    } catch {
+      print("explore: \(error)")
+      exit(1)
     }
-    let elapsed = Double(SystemEnvironment.monotonicNanoseconds() - started) / 1e9
-    print(
-      "stories \(stories) of \(exploration.stories.count), points \(counts.points), openings \(counts.openings)"
-    )
-    print(
-      "distinct \(distinct), examined \(counts.examined.values.reduce(0, +)), nested \(counts.nested), in \(elapsed) s"
-    )
-    for (name, count) in counts.distinct.sorted(by: { $0.key < $1.key }) { print("  \(name): \(count)") }
-    print(counts.kinds.map { "\($0.key.rawValue) \($0.value)" }.sorted().joined(separator: ", "))
-    print(
-      counts.outcomes.sorted(by: { $0.key < $1.key }).map { "\($0.key) \($0.value)" }.joined(separator: ", "))
+    if !report.shortfalls.isEmpty {
+      print("explore: " + report.shortfalls.joined(separator: "; "))
+      exit(1)
+    }
   }
+}
+
+enum Part: String, CaseIterable {
+  case crashes, faults, rot, lies
+
+  /// Of all the time there is.
+  var share: Double {
+    switch self {
+    case .crashes: 0.7
+    case .faults, .rot, .lies: 0.1
+    }
+  }
+
+  func run(_ arguments: Arguments, seconds: Double, _ report: inout Report) throws {
+    let clock = Stopwatch()
+    let goesOn: @Sendable () -> Bool = { clock.seconds < seconds }
+    switch self {
+    case .crashes:
+      var exploration = Exploration(threads: arguments.threads)
+      // What comes last may be cut short by the clock, so first what is shortest.
+      for count in 0...2 { exploration.addAll(count) }
+      exploration.addOthers(behind: 1)
+      for count in 0...2 { exploration.addAll(count, policy: .always) }
+      for count in 0...2 { exploration.addAll(count, profile: .orderedJournal) }
+      exploration.addRandom(60, seed: arguments.seed)
+      if seconds > 300 {
+        exploration.addAll(3)
+        exploration.addAll(3, policy: .always)
+        exploration.addAll(3, profile: .orderedJournal)
+        exploration.addAll(4)
+        exploration.addRandom(1_000_000, seed: arguments.seed &+ 1)
+      } else {
+        exploration.addRandom(100_000, seed: arguments.seed &+ 1)
+      }
+      report.add(try exploration.run(goesOn), seconds: clock.seconds)
+    case .faults:
+      report.add(try FaultCampaign(threads: arguments.threads, seed: arguments.seed).run(goesOn))
+    case .rot: report.add(try RotCampaign(threads: arguments.threads, seed: arguments.seed).run(goesOn))
+    case .lies:
+      var exploration = Exploration(threads: arguments.threads)
+      for count in 0...2 { exploration.addAll(count, policy: .always, profile: .lyingSync) }
+      exploration.addRandom(100_000, seed: arguments.seed, profile: .lyingSync)
+      report.add(lies: try exploration.run(goesOn))
+    }
+  }
+}
+
+/// Time since it was made.
+struct Stopwatch: Sendable {
+  private let start = SystemEnvironment.monotonicNanoseconds()
+  var seconds: Double { Double(SystemEnvironment.monotonicNanoseconds() - start) / 1e9 }
 }

@@ -193,6 +193,7 @@ package final class CrashExplorer {
 
   /// Opens everything that is there after a crash, and checks it; then crashes once more.
   private func examine(_ state: DiskState, _ story: LogStory, _ digest: UInt64, depth: Int) throws {
+    if settings.profile == .lyingSync { return try examineLie(state, story) }
     for (path, models) in story.known.sorted(by: { $0.key < $1.key }) {
       let isLog = path == TestLog.path
       // Copies are looked at less often than the log, whose every state they share; but always where one may be missing.
@@ -239,6 +240,35 @@ package final class CrashExplorer {
     }
     guard depth == 0 else { return }
     try crashAgain(disk, path, log, index, found, digest)
+  }
+
+  /// After syncs that were lies, anything may be missing. What can be told from what is left must be: nothing wrong is
+  /// returned, and a log whose own frames say that more was durable is not written to.
+  private func examineLie(_ state: DiskState, _ story: LogStory) throws {
+    let disk = SimulatedDisk(state)
+    guard let model = story.known[TestLog.path]?.last.flatMap({ $0 }),
+      try disk.status(of: TestLog.path) != nil
+    else {
+      counts.outcomes["nothing left", default: 0] += 1
+      return
+    }
+    let mustRefuse = FormatOracle(try DiskImage(of: disk))?.mustRefuse ?? false
+    do {
+      let (log, index) = try open(disk, TestLog.path)
+      let found = try FoundLog(log)
+      if log.recovery.outcome != .created {
+        if let reason = model.mismatch(found, onHonestDisk: false) {
+          throw BrokenPromise(description: "after a lie: \(reason)")
+        }
+      }
+      try require(index.holds(found), "after a lie its index is not what it holds")
+      try require(!mustRefuse, "durable records are missing, a frame says so, and the log was opened")
+      counts.outcomes[
+        found.next < model.durable ? "shorter, and no word of it left" : "all there", default: 0] += 1
+    } catch is LogError {
+      counts.outcomes[mustRefuse ? "refused by a frame's word" : "refused", default: 0] += 1
+      try UntrustedReading.check(disk, model, "after a lie")
+    }
   }
 
   /// What recovery found, and what is written after it, survives another crash.

@@ -52,15 +52,19 @@ package struct LogModel: Sendable {
   private(set) var durable: Offset = 1
   /// Where the log may start: one place, or two while that is being changed.
   private var starts: Set<Offset> = [1]
+  private var formerStarts: Set<Offset> = [1]
   /// Tells models apart.
   private(set) var digest: UInt64 = 1
 
   package init() {}
 
-  /// Of a log that holds exactly this.
-  package init(exactly found: FoundLog) {
-    records = Array(repeating: "", count: Int(found.start.rawValue) - 1) + found.records
-    ends = [found.start, found.next]
+  /// Of a log that holds exactly this, and of which something was known before.
+  package init(exactly found: FoundLog, formerly: LogModel = LogModel()) {
+    let dropped = Int(found.start.rawValue) - 1
+    let known = formerly.records.prefix(dropped)
+    records = known + Array(repeating: "", count: dropped - known.count) + found.records
+    formerStarts = formerly.formerStarts.union([found.start])
+    ends = formerly.ends.union([found.start, found.next])
     durable = found.next
     starts = [found.start]
     for record in found.records { mix(record) }
@@ -114,6 +118,7 @@ package struct LogModel: Sendable {
   /// The log is to start elsewhere.
   package mutating func mayStart(at offset: Offset) {
     starts.insert(offset)
+    formerStarts.insert(offset)
     mix(offset.rawValue &* 3)
   }
 
@@ -127,16 +132,29 @@ package struct LogModel: Sendable {
 
   // MARK: What holds
 
-  /// nil if the log may hold this: a contiguous, exact prefix of what it was given, whole batches, everything that is durable.
-  package func mismatch(_ found: FoundLog) -> String? {
-    guard starts.contains(found.start) else {
+  /// nil if the log may hold this: a contiguous, exact prefix of what it was given, whole batches, everything that is durable
+  /// (as far as the disk has kept its own promises).
+  package func mismatch(_ found: FoundLog, onHonestDisk isHonest: Bool = true) -> String? {
+    guard starts.contains(found.start) || !isHonest && formerStarts.contains(found.start) else {
       return "it starts at \(found.start), not at \(starts.sorted())"
     }
-    if found.next < durable { return "durable records from \(found.next) to \(durable) are lost" }
+    if isHonest, found.next < durable {
+      return "durable records from \(found.next) to \(durable) are lost"
+    }
     if fits(found, next, []) { return nil }
     for batch in unknown where fits(found, batch.first, batch.records) { return nil }
     return
       "its records are not what was written: \(found.records.map { $0.prefix(12) }) from \(found.start), given \(records.map { $0.prefix(12) }) and perhaps \(unknown.map { $0.records.map { $0.prefix(12) } })"
+  }
+
+  /// Was this ever given to the log as its record at an offset?
+  func mayHold(_ record: String, at offset: Offset) -> Bool {
+    let place = Int(offset.rawValue) - 1
+    if place < records.count, records[place] == record { return true }
+    return unknown.contains { batch in
+      batch.first <= offset && offset < batch.next
+        && batch.records[place - Int(batch.first.rawValue) + 1] == record
+    }
   }
 
   /// Does `found` end with a batch, be it of those below `end` or this last one?

@@ -87,7 +87,7 @@ package final class LogStory {
     }
     log = opened
     // Opening for writing has vouched for what it found.
-    model = LogModel(exactly: found)
+    model = LogModel(exactly: found, formerly: model)
   }
 
   /// The process is gone.

@@ -247,7 +247,7 @@ package struct CrashStates: Sendable {
         guard let versions = file.sectors[number]?.versions else { continue }
         var alternative = alternative
         if dataTime >= 0, (number + 1) * DiskState.sectorByteCount > stored {
-          alternative = max(alternative, versions.count { $0.time <= dataTime })
+          alternative = max(min(alternative, versions.count), versions.count { $0.time <= dataTime })
         }
         guard alternative > 0 else { continue }
         let isTorn = alternative > versions.count
@@ -306,28 +306,29 @@ package struct CrashStates: Sendable {
     return kinds
   }
 
-  /// The atoms that a choice leaves out or tears, for people.
+  /// The atoms that a choice leaves out, or lets arrive in part, for people.
   package func describe(_ choice: Choice) -> String {
-    var parts: [String] = []
-    for (place, atom) in atoms.enumerated() {
+    var lines: [String] = []
+    let all = everythingArrived
+    for (place, atom) in atoms.enumerated() where choice[place] != all[place] {
       let last = alternatives[place] - 1
       let word =
         choice[place] > last
         ? "torn at \((choice[place] - last) * 8)"
-        : choice[place] == last ? "arrived" : "\(choice[place]) of \(last)"
+        : choice[place] == 0 ? "not there" : "\(choice[place]) of \(last)"
       switch atom {
       case .change(let inode, let index):
-        let entries = state.directories[inode]?.changes[index].entries.map {
-          "\($0.name)→\($0.inode.map(String.init) ?? "none")"
-        }
-        parts.append("names \(entries ?? []): \(word)")
-      case .journal: parts.append("journal: \(word)")
-      case .length(let inode): parts.append("length of \(name(inode)): \(word)")
-      case .tail(let inode): parts.append("stale tail of \(name(inode)): \(word)")
-      case .sector(let inode, let number): parts.append("\(name(inode)) sector \(number): \(word)")
+        let entries = state.directories[inode]?.changes[index].entries ?? []
+        let names = entries.map { "\($0.name) \($0.inode.map { "is \(name($0))" } ?? "goes")" }
+        lines.append("that \(names.joined(separator: " and ")): \(word)")
+      case .journal: lines.append("changes in the journal: \(word)")
+      case .length(let inode): lines.append("length of \(name(inode)): \(word)")
+      case .tail(let inode): lines.append("tail of \(name(inode)): stale")
+      case .sector(let inode, let number): lines.append("sector \(number) of \(name(inode)): \(word)")
       }
     }
-    return parts.joined(separator: "\n  ")
+    lines.append("and \(atoms.count - lines.count) more that arrived")
+    return lines.joined(separator: "\n  ")
   }
 
   private func name(_ inode: Inode) -> String {

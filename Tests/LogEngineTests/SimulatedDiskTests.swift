@@ -1,0 +1,147 @@
+import LogEngine
+import PlatformIO
+import StorageTesting
+import Testing
+
+/// The simulated disk can do what its fault model says, and nothing that a sync rules out.
+@Suite struct SimulatedDiskTests {
+  private static let path = "log/file"
+
+  private static func bytes(_ byte: UInt8, _ count: Int) -> [UInt8] { [UInt8](repeating: byte, count: count) }
+
+  /// What of the file a cut may leave, by content; nil for no file.
+  private static func outcomes(_ disk: SimulatedDisk, _ path: String = path) throws -> Set<[UInt8]?> {
+    var outcomes: Set<[UInt8]?> = []
+    var numbers = SeededGenerator(seed: 1)
+    let crash = disk.crashStates()
+    try crash.forEachChoice(limit: 4096, &numbers) { choice in
+      let after = crash.disk(choice)
+      outcomes.insert(try after.status(of: path) == nil ? nil : after.open(path, .readOnly).allBytes())
+    }
+    return outcomes
+  }
+
+  private static func file(_ content: [UInt8], profile: SimulatedDisk.Profile = .strict) throws -> (
+    SimulatedDisk, any LogFile
+  ) {
+    var image = DiskImage()
+    image.files["file"] = content
+    let disk = SimulatedDisk(image, profile: profile)
+    return (disk, try disk.open(path, .readWrite))
+  }
+
+  @Test func `of unsynced sectors any combination arrives, and each in part`() throws {
+    let (disk, file) = try Self.file(Self.bytes(0, 1024))
+    try file.write(Self.bytes(1, 1024).span.rawBytes, at: 0)
+    let outcomes = try Self.outcomes(disk)
+    for first in [0, 1] as [UInt8] {
+      for second in [0, 1] as [UInt8] {
+        #expect(outcomes.contains(Self.bytes(first, 512) + Self.bytes(second, 512)))
+      }
+    }
+    #expect(outcomes.contains { $0?.firstIndex(of: 0) ?? 0 % 512 != 0 }, "a torn one")
+    #expect(outcomes.allSatisfy { ($0?.firstIndex(of: 0) ?? 0) % 8 == 0 }, "at a multiple of eight")
+    try file.sync()
+    #expect(try Self.outcomes(disk) == [Self.bytes(1, 1024)])
+  }
+
+  @Test func `a sector that was written twice arrives as it was at either time`() throws {
+    let (disk, file) = try Self.file(Self.bytes(0, 8))
+    try file.write(Self.bytes(1, 8).span.rawBytes, at: 0)
+    try file.write(Self.bytes(2, 8).span.rawBytes, at: 0)
+    #expect(try Self.outcomes(disk).isSuperset(of: [Self.bytes(0, 8), Self.bytes(1, 8), Self.bytes(2, 8)]))
+  }
+
+  @Test func `length and data arrive apart, and a tail may be stale`() throws {
+    let (disk, file) = try Self.file([])
+    try disk.open("log/other", .createNew).write(Self.bytes(9, 512).span.rawBytes, at: 0)
+    try disk.open("log/other", .readWrite).sync()
+    try file.write(Self.bytes(1, 512).span.rawBytes, at: 0)
+    let outcomes = try Self.outcomes(disk)
+    #expect(outcomes.isSuperset(of: [[], Self.bytes(0, 512), Self.bytes(1, 512), Self.bytes(9, 512)]))
+    try file.sync()
+    #expect(try Self.outcomes(disk) == [Self.bytes(1, 512)])
+  }
+
+  @Test func `a name is there once the directory is synced, and not by the sync of the file`() throws {
+    let disk = SimulatedDisk()
+    let file = try disk.open(Self.path, .createNew)
+    try file.sync()
+    #expect(try Self.outcomes(disk) == [nil, []])
+    try disk.syncDirectory("log")
+    #expect(try Self.outcomes(disk) == [[]])
+  }
+
+  @Test func `names arrive in any order, a rename and an exchange whole`() throws {
+    let (disk, _) = try Self.file([1])
+    try disk.link(Self.path, as: "log/second")
+    try disk.unlink(Self.path)
+    var found: Set<[String]> = []
+    var numbers = SeededGenerator(seed: 1)
+    var crash = disk.crashStates()
+    try crash.forEachChoice(limit: 100, &numbers) {
+      found.insert(try crash.disk($0).entries(of: "log").sorted())
+    }
+    #expect(found == [["file"], ["file", "second"], ["second"], []])
+
+    let (moved, _) = try Self.file([1])
+    try moved.rename(Self.path, to: "log/second")
+    found = []
+    crash = moved.crashStates()
+    try crash.forEachChoice(limit: 100, &numbers) {
+      found.insert(try crash.disk($0).entries(of: "log").sorted())
+    }
+    #expect(found == [["file"], ["second"]])
+  }
+
+  @Test func `what a failed sync leaves is seen and not written, until it is written again`() throws {
+    let (disk, file) = try Self.file(Self.bytes(0, 8))
+    try file.write(Self.bytes(1, 8).span.rawBytes, at: 0)
+    disk.failNextSync(at: Self.path)
+    #expect(throws: FileSystemError.self) { try file.sync() }
+    try file.sync()
+    #expect(try file.allBytes() == Self.bytes(1, 8))
+    #expect(try Self.outcomes(disk).isSuperset(of: [Self.bytes(0, 8), Self.bytes(1, 8)]))
+    try file.write(Self.bytes(1, 8).span.rawBytes, at: 0)
+    try file.sync()
+    #expect(try Self.outcomes(disk) == [Self.bytes(1, 8)])
+  }
+
+  @Test func `a lying sync is one that fails and does not say so`() throws {
+    let (disk, file) = try Self.file(Self.bytes(0, 8), profile: .lyingSync)
+    try file.write(Self.bytes(1, 8).span.rawBytes, at: 0)
+    try file.sync()
+    #expect(try Self.outcomes(disk).isSuperset(of: [Self.bytes(0, 8), Self.bytes(1, 8)]))
+  }
+
+  @Test func `an ordered journal keeps the order of names, and data before the length that shows it`() throws
+  {
+    let disk = SimulatedDisk(profile: .orderedJournal)
+    try disk.open(Self.path, .createNew).write(Self.bytes(1, 512).span.rawBytes, at: 0)
+    _ = try disk.open("log/second", .createNew)
+    #expect(try Self.outcomes(disk) == [nil, [], Self.bytes(1, 512)])
+    #expect(try Self.outcomes(disk, "log/second") == [nil, []])
+    var numbers = SeededGenerator(seed: 1)
+    let crash = disk.crashStates()
+    try crash.forEachChoice(limit: 100, &numbers) { choice in
+      let after = crash.disk(choice)
+      if try after.status(of: "log/second") != nil { #expect(try after.status(of: Self.path)?.length == 512) }
+    }
+    // Any sync takes along what came before it.
+    try disk.open("log/third", .createNew).sync()
+    #expect(try Self.outcomes(disk) == [Self.bytes(1, 512)])
+  }
+
+  @Test func `an operation fails as it is told to, with so much of it done`() throws {
+    let (disk, file) = try Self.file(Self.bytes(0, 8))
+    disk.observe { _, call in call.operation == .write ? SimulatedDisk.Fault(.noSpace, effect: .half) : nil }
+    let error = try #require(throws: FileSystemError.self) {
+      try file.write(Self.bytes(1, 8).span.rawBytes, at: 0)
+    }
+    #expect(error.code == .noSpace)
+    #expect(try file.allBytes() == Self.bytes(1, 4) + Self.bytes(0, 4))
+    disk.observe { _, call in call.operation == .link ? SimulatedDisk.Fault(.io, effect: .whole) : nil }
+    #expect(throws: FileSystemError.self) { try disk.link(Self.path, as: "log/second") }
+    #expect(try disk.status(of: "log/second") != nil)
+  }
+}
