@@ -144,4 +144,27 @@ import Testing
     #expect(throws: FileSystemError.self) { try disk.link(Self.path, as: "log/second") }
     #expect(try disk.status(of: "log/second") != nil)
   }
+
+  @Test func `what a cut leaves is told from what it cannot leave`() throws {
+    var numbers = SeededGenerator(seed: 4)
+    for _ in 0..<20 {
+      let disk = SimulatedDisk()
+      let log = try TestLog.open(disk) { $0.syncPolicy = .never }
+      for number in 0..<Int.random(in: 1...30, using: &numbers) {
+        try TestLog.append(log, ["\(number) " + String(repeating: "x", count: 400)])
+      }
+      let crash = disk.crashStates()
+      for _ in 0..<20 {
+        let choice = crash.random(&numbers)
+        if crash.kinds(choice).contains(.staleTailed) { continue }
+        var image = try DiskImage(of: crash.disk(choice))
+        #expect(crash.mismatch(image, directory: TestLog.path) == nil)
+        guard let name = image.segments.last, let count = image.files[name]?.count, count > 0 else {
+          continue
+        }
+        image.flip(name, byte: Int.random(in: 0..<count, using: &numbers), bit: 3)
+        #expect(crash.mismatch(image, directory: TestLog.path) != nil)
+      }
+    }
+  }
 }
