@@ -25,6 +25,9 @@ let package = Package(
       dependencies: ["PlatformIO", "LogEngine", "RunLedger", "StorageTesting"],
       path: "Fuzz/Targets"
     ),
+    // What Fuzz/kills.py, power-cuts.py and block-replay.py let die.
+    .executableTarget(
+      name: "writer", dependencies: ["RunLedger", "LogEngine", "PlatformIO"], path: "Fuzz/Writer"),
     .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"]),
     .testTarget(name: "PlatformIOTests", dependencies: ["PlatformIO", "StorageTesting"]),
     .testTarget(
