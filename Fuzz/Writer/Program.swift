@@ -4,7 +4,7 @@ internal import RunLedger
 
 /// What the child is to do, from its arguments.
 struct Order {
-  enum Mode: String { case live, check }
+  enum Mode: String { case live, look, check }
 
   var mode: Mode
   var path: String
@@ -74,6 +74,7 @@ struct Program {
         if order.looksFirst { try look() }
         var life = try Life(self)
         try life.live()
+      case .look: try look()
       case .check: try check()
       }
       return .done
