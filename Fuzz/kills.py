@@ -78,16 +78,20 @@ class Ledger:
 
     def live(self, life):
         rng = self.rng
-        words = ["--mood", rng.choice(lives.MOODS)] + (["--look"] if rng.random() < 0.3 else [])
-        moment = rng.choices(["living", "opening", "starting"], [70, 25, 5])[0]
+        moment = rng.choices(["living", "opening", "writing", "starting"], [52, 25, 18, 5])[0]
+        mood = "heavy" if moment == "writing" else rng.choice(lives.MOODS)
+        words = ["--mood", mood] + (["--look"] if rng.random() < 0.3 else [])
         begun = time.monotonic()
         child = self.child("live", life, *words)
         if moment == "starting":
             goes = child.hear_until(begun + rng.uniform(0, 0.005))
         elif moment == "opening":
-            goes = child.hear_word("s") and child.hear_until(time.monotonic() + lives.log_uniform(rng, 5e-6, 3e-3))
+            goes = child.hear_line(lambda line: line[0] == "s") and self.wait(child, lives.log_uniform(rng, 5e-6, 3e-3))
+        elif moment == "writing":
+            # In the middle of a write that takes a while: what a death tears is not a page but such a batch.
+            goes = child.hear_line(lives.begins_large_batch) and self.wait(child, rng.uniform(1e-4, 1.5e-3))
         else:
-            goes = child.hear_word("o") and child.hear_until(time.monotonic() + lives.log_uniform(rng, 1e-5, 2e-2))
+            goes = child.hear_line(lambda line: line[0] == "o") and self.wait(child, lives.log_uniform(rng, 1e-5, 2e-2))
         if goes:
             child.kill()
         self.hear_out(child, life)
@@ -96,6 +100,10 @@ class Ledger:
         letters = {line[0] for line in child.lines}
         when = "living" if "o" in letters else "opening" if not {"l"} & letters else "looking"
         self.tally["killed while " + (when if "s" in letters else "starting")] += 1
+
+    @staticmethod
+    def wait(child, seconds):
+        return child.hear_until(time.monotonic() + seconds)
 
 
 def run_ledger(writer, top, seed, number, count):

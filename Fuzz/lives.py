@@ -66,11 +66,11 @@ class Child:
                 return False
         return True
 
-    def hear_word(self, first, seconds=PATIENCE):
-        """Listens until a line begins with one of these letters; False if the child ended before."""
+    def hear_line(self, is_it, seconds=PATIENCE):
+        """Listens until such a line comes; False if the child ended before."""
         deadline, seen = time.monotonic() + seconds, 0
         while True:
-            if any(line[0] in first for line in self.lines[seen:]):
+            if any(map(is_it, self.lines[seen:])):
                 return True
             seen = len(self.lines)
             left = deadline - time.monotonic()
@@ -97,6 +97,10 @@ class Child:
         self.status = os.waitstatus_to_exitcode(status)
         self.killed = self.status == -signal.SIGKILL
         return self
+
+
+def begins_large_batch(line):
+    return line.startswith("i b") and int(line.split(" ")[3]) >= 150
 
 
 def log_uniform(rng, low, high):

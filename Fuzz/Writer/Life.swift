@@ -66,7 +66,7 @@ struct Life {
     }
     switch choice {
     case 0: try append(1)
-    case 1: try append(Int.random(in: 2...(mood == .heavy ? 40 : 12), using: &dice))
+    case 1: try append(batchSize())
     case 2: try appendTogether()
     case 3: try sync()
     case 4: try appendAgain()
@@ -103,15 +103,19 @@ struct Life {
     }
   }
 
+  /// Some take so long to write that a death in the middle is likely.
+  private mutating func batchSize() -> Int {
+    guard mood == .heavy else { return Int.random(in: 2...12, using: &dice) }
+    return Int.random(in: dice.chance(15) ? 150...600 : 2...40, using: &dice)
+  }
+
   private mutating func batch(_ count: Int) -> Batch {
     let first = counter
     counter += UInt64(count)
     let durably: Bool? = dice.chance(20) ? true : dice.chance(10) ? false : nil
+    let events = (first..<counter).map { Deed(life: order.life, counter: $0).event(order.seed) }
     Report.say("i b \(first) \(count) \(durably == true ? "d" : "-")")
-    return Batch(
-      first: first,
-      events: (first..<counter).map { Deed(life: order.life, counter: $0).event(order.seed) },
-      durably: durably)
+    return Batch(first: first, events: events, durably: durably)
   }
 
   private mutating func append(_ count: Int) throws(Ending) {
