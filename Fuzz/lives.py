@@ -197,6 +197,10 @@ def cut(runs, start, end):
     return joined(out)
 
 
+class OpenEnd(Exception):
+    """So much was said while the power failed that the story cannot tell any more what may be found."""
+
+
 class Story:
     """All that children have said of one ledger and its copies, and so all that may be found of them.
 
@@ -212,6 +216,8 @@ class Story:
         self.batches, self.waiting = {}, {}
         # Of each copy all that may be found: Held, or None for no directory. And those that a look came by.
         self.copies, self.listed = {}, set()
+        # Something was acknowledged while the power failed, so that two operations would be under way after the next intent.
+        self.is_open_ended = False
         self.tally = Counter()
 
     def copy(self):
@@ -223,12 +229,15 @@ class Story:
 
     # Hearing
 
-    def tell(self, line, life, after_cut=False):
-        """Takes the next line of a child in. `after_cut`: the power failed since the child before."""
+    def tell(self, line, life, after_cut=False, late=False):
+        """Takes the next line of a child in. `after_cut`: the power failed since the child before. `late`: it was failing
+        while this was said, so that no acknowledgement is binding any more."""
         self.life = life
         letter, *words, _ = line.split(" ")
         if letter == "i":
             self.intend(*words)
+        elif letter == "a" and late:
+            self.acknowledge_late(*words)
         elif letter == "a":
             self.acknowledge(*words)
         elif letter in "lo":
@@ -241,6 +250,8 @@ class Story:
             self.tally["failed: " + " ".join(words[:2])] += 1
 
     def intend(self, what, *words):
+        if self.is_open_ended:
+            raise OpenEnd()
         if what == "b":
             self.batches[int(words[0])] = (self.life, int(words[1]))
             return
@@ -292,6 +303,14 @@ class Story:
             wanted = self.may(pending[2]) if what == "q" else {self.held if what == "p" else self.held.until(last + 1)}
             self.copied(words[0], lambda copy: copy in wanted and (copy.first, copy.next) == (first, last + 1))
 
+    def acknowledge_late(self, what, *words):
+        self.tally["acknowledged while the power failed"] += 1
+        if what == "b":
+            self.acknowledge("b", *words[:3], "0")
+        elif what not in "ydc":
+            # It may or may not have happened, as if nothing had been said of it.
+            self.is_open_ended = True
+
     def hold(self, durable):
         """Everything up to this offset is said to be durable."""
         if durable >= self.durable:
@@ -337,6 +356,7 @@ class Story:
             self.held, self.epoch = found, epoch
             self.durable, self.ends = found.next, {found.next}
             self.batches, self.waiting, self.pending = {}, {}, None
+            self.is_open_ended = False
 
     def find_copy(self, letter, name, outcome, found):
         if found not in self.may(name):
