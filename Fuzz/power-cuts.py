@@ -59,29 +59,37 @@ class Bench:
         self.disk = disks.Disk(self.place, kind)
         self.path = str(self.disk.path / "l")
         self.content = str(self.rng.getrandbits(63))
-        self.story, self.lines, self.tally = lives.Story(), [], Counter()
+        self.story, self.lines, self.tally = None, [], Counter()
         self.options = self.rng.choice(OPTIONS[kind])
 
     def run(self, count):
-        self.disk.make()
-        self.disk.mount(self.options)
+        self.begin()
         for life in range(1, count + 1):
-            self.cut(life)
+            try:
+                self.cut(life)
+            except lives.OpenEnd:
+                self.tally += self.story.tally + Counter({"begun anew: too much was said while the power failed": 1})
+                self.disk.unmount()
+                self.begin()
         if self.rng.random() < 0.3:
             before = lf.fingerprint(self.disk.path)
-            self.hear_out(self.child("look", 2 * count), 2 * count)
+            self.hear_out(self.child("look", 2 * count).end(), 2 * count)
             lf.check_unchanged(before, self.disk.path)
-        self.hear_out(self.child("check", 3 * count), 3 * count)
+        self.hear_out(self.child("check", 3 * count).end(), 3 * count)
         self.tally += self.story.tally
         self.disk.unmount()
         shutil.rmtree(self.place)
+
+    def begin(self):
+        self.story = lives.Story()
+        self.disk.make()
+        self.disk.mount(self.options)
 
     def child(self, mode, life, *more):
         return lives.Child([self.writer, mode, self.path, self.content, str(life), *more])
 
     def hear_out(self, child, life, was_cut=None):
         """Takes in all that a child said; `was_cut` is when the power began to fail."""
-        child.end()
         self.lines += [f"{life}: {line}" for line in child.lines]
         self.lines.append(f"{life}: ended with {child.status}")
         # Nothing was written since it was mounted but by this child.
@@ -127,9 +135,10 @@ class Bench:
         finally:
             os.close(gate)
         self.lines.append(f"{life}: cut, {how}, {was_cut}")
-        self.hear_out(child, life, was_cut)
-        self.tally["cut while " + ("living" if any(line[0] == "o" for line in child.lines) else "opening")] += 1
         self.tally[f"{self.kind} cuts, {how}"] += 1
+        child.end()
+        self.tally["cut while " + ("living" if any(line[0] == "o" for line in child.lines) else "opening")] += 1
+        self.hear_out(child, life, was_cut)
         self.disk.unmount()
         self.disk.mount(self.options)
 
@@ -143,10 +152,6 @@ def run_disk(writer, top, seed, kind, number, count):
     try:
         bench.run(count)
         return bench.tally, None
-    except lives.OpenEnd:
-        bench.disk.unmount()
-        shutil.rmtree(bench.place)
-        return bench.tally + bench.story.tally + Counter({"file systems given up: too much was said while the power failed": 1}), None
     except (Violation, OSError, ValueError, KeyError) as error:
         (bench.place / "story").write_text("\n".join(bench.lines) + f"\n{error!r}\n")
         if bench.disk.is_mounted():
