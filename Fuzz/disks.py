@@ -61,10 +61,9 @@ def why_unusable(kind, top):
 class Disk:
     """An image with a file system, and where it is mounted."""
 
-    def __init__(self, top, kind, name="disk"):
-        self.kind, self.path, self.image = kind, Path(top) / name, Path(top) / f"{name}.image"
-        # What is mounted: the image, or a device above it.
-        self.device = None
+    def __init__(self, top, kind, name="disk", image=None):
+        self.kind, self.path = kind, Path(top) / name
+        self.image = image or Path(top) / f"{name}.image"
         self.path.mkdir(exist_ok=True)
 
     def make(self, *options):

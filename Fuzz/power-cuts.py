@@ -41,6 +41,7 @@ INSIDE = "POWER_CUTS_NAMESPACE"
 CUTS = 20
 FLAGS = {"nothing flushed": disks.FLUSH_NOTHING, "log flushed": disks.FLUSH_LOG, "all flushed": disks.FLUSH_ALL}
 OPTIONS = {"ext4": ["", "", "nodelalloc", "data=journal"], "xfs": [""]}
+MAKING = {"ext4": [["-b", "1024"], ["-b", "4096"]], "xfs": [[]]}
 WANTED = [
     "opened: clean", "opened: torn", "opened: sealed", "events lost that may be", "cut while living", "cut while opening",
     "unacknowledged batches that are there", "acknowledged p", "acknowledged f", "acknowledged q", "acknowledged r",
@@ -82,7 +83,7 @@ class Bench:
 
     def begin(self):
         self.story = lives.Story()
-        self.disk.make()
+        self.disk.make(*self.rng.choice(MAKING[self.kind]))
         self.disk.mount(self.options)
 
     def child(self, mode, life, *more):
