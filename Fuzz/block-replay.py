@@ -14,7 +14,7 @@ file system refuses to mount is counted apart: a sector is atomic to ext4's and 
 btrfs, nor is the order of writes without a flush between them anything to rely on for any.
 
 usage: block-replay.py [--images N] [--seed S] [--filesystems ext4,xfs,btrfs] [--dir DIR] [--writer PATH] [--json FILE]
-                       [--keep DIR] [--quick] [--allow-skip] [--only FS/SESSION]
+                       [--keep DIR] [--quick] [--allow-skip] [--canary] [--only FS/SESSION]
 
 `--keep` leaves, for a simulated disk to explain, each session's lines and traces of file operations, and of each image the
 ledger's directory as it was mounted, with the moment in nanoseconds. Needs root, loop devices, /dev/fuse, gcc and libfuse3, and
@@ -23,6 +23,7 @@ the story and keeps the image.
 """
 
 import argparse
+import contextlib
 import multiprocessing
 import os
 import random
@@ -142,8 +143,8 @@ class Recorder:
 class Session:
     """One recorded file system, and the images of its crashes."""
 
-    def __init__(self, writer, recorder, top, seed, kind, number, keep):
-        self.writer, self.program, self.kind, self.number = writer, recorder, kind, number
+    def __init__(self, writer, recorder, top, seed, kind, number, keep, environment):
+        self.environment, self.writer, self.program, self.kind, self.number = environment, writer, recorder, kind, number
         self.rng = random.Random(f"{seed}/{kind}/{number}")
         self.place = Path(top) / f"{kind}-{number}"
         self.place.mkdir()
@@ -154,7 +155,7 @@ class Session:
         self.tally, self.said, self.last_words = Counter(), [], []
 
     def child(self, path, mode, life, *more):
-        return lives.Child([self.writer, mode, str(path / "l"), self.content, str(life), *map(str, more)])
+        return lives.Child([self.writer, mode, str(path / "l"), self.content, str(life), *map(str, more)], self.environment)
 
     # Recording
 
@@ -188,12 +189,16 @@ class Session:
     def live(self, path, life):
         words = ["--trace", self.keep / f"trace-{life}.jsonl"] if self.keep else []
         words += ["--mood", self.rng.choice(lives.MOODS), "--operations", self.rng.choice([15, 30, 60])]
+        if self.rng.random() < 0.5:
+            # Between flushes far apart much is under way.
+            words += ["--sync", "never"]
         child = self.child(path, "live", life, *words)
-        if self.rng.random() < 0.4:
-            child.hear_line(lambda line: line[0] == "o") and child.hear_until(
-                time.monotonic() + lives.log_uniform(self.rng, 1e-3, 0.3))
-            child.kill()
-        child.end()
+        with disks.Writeback(path / "l", 0.001) if self.rng.random() < 0.6 else contextlib.nullcontext():
+            if self.rng.random() < 0.4:
+                child.hear_line(lambda line: line[0] == "o") and child.hear_until(
+                    time.monotonic() + lives.log_uniform(self.rng, 1e-3, 0.3))
+                child.kill()
+            child.end()
         self.said += [(int(line.rsplit(" ", 1)[1]), life, line) for line in child.lines]
         if not child.killed and child.status != lives.DONE:
             raise Violation(f"life {life} ended with {child.status}: {child.lines[-1:]}")
@@ -214,7 +219,7 @@ class Session:
         # The bytes that every image has, the story so far, and the entries since the last flush.
         flushed, open_writes, applied = self.base, [], 0
         story, told = lives.Story(), 0
-        for number, point in enumerate(sorted(self.rng.choices(range(first, last), k=count))):
+        for number, point in enumerate(self.moments(first, last, count)):
             for entry in self.entries[applied:point]:
                 if entry[0] == "f":
                     for offset, data in open_writes:
@@ -229,11 +234,20 @@ class Session:
                 told += 1
             self.last_words = [f"{life}: {line}" for _, life, line in self.said[max(0, told - 10) : told]]
             how = self.rng.choice(KINDS)
+            self.tally["writes since the last flush, all images"] += len(open_writes)
             image = Blocks(flushed.blocks)
             for offset, data in self.crash(how, open_writes, self.entries[point]):
                 image.write(offset, data)
             self.check(number, how, moment, image, story.copy())
         self.tally += story.tally
+
+    def moments(self, first, last, count):
+        """Entries before which the power fails: the more likely the more there is that no flush has covered."""
+        weights, since = [], 0
+        for entry in self.entries[first:last]:
+            weights.append(since + 0.5)
+            since = 0 if entry[0] == "f" else since + 1
+        return sorted(self.rng.choices(range(first, last), weights, k=count))
 
     def crash(self, how, writes, under_way):
         """Of the writes since the last flush those that arrived, in the order in which they did."""
@@ -292,8 +306,8 @@ class Session:
             raise Violation(f"the check ended with {child.status}: {child.lines[-1:]}")
 
 
-def run_session(writer, recorder, top, seed, kind, number, count, keep):
-    session = Session(writer, recorder, top, seed, kind, number, keep)
+def run_session(writer, recorder, top, seed, kind, number, count, keep, environment):
+    session = Session(writer, recorder, top, seed, kind, number, keep, environment)
     try:
         session.record()
         session.replay(count)
@@ -331,6 +345,7 @@ def main():
     parser.add_argument("--keep", default=None, help="a directory for what a simulated disk is to explain")
     parser.add_argument("--quick", action="store_true", help="a session a file system, for CI")
     parser.add_argument("--allow-skip", action="store_true", help="what cannot be had here is no failure")
+    parser.add_argument("--canary", action="store_true", help="let no sync do anything; not to notice is the failure")
     parser.add_argument("--only", default=None, help="this session of the seed's, as FS/NUMBER")
     arguments = parser.parse_args()
     if reason := os.geteuid() and "not root" or lf.enter_namespace(INSIDE):
@@ -361,13 +376,17 @@ def main():
         kind, _, number = arguments.only.partition("/")
         tasks = [(kind, int(number))]
     print(f"seed {seed}, {len(tasks)} sessions of {count} images on {', '.join(kinds) or 'nothing'}, in {top}", flush=True)
+    environment = disks.build_canary(top) if arguments.canary else None
     start, tally, failures = time.monotonic(), Counter(), []
     with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("fork")) as pool:
         futures = [
-            pool.submit(run_session, writer, recorder, top, seed, kind, number, count, arguments.keep) for kind, number in tasks]
+            pool.submit(run_session, writer, recorder, top, seed, kind, number, count, arguments.keep, environment)
+            for kind, number in tasks]
         for future in as_completed(futures):
             found, failure = future.result()
             tally += found
+            if failure and arguments.canary:
+                return lives.canary_died(top, failure, pool)
             if failure:
                 failures.append(failure)
                 print(f"FAILED, seed {seed}: {failure}\n  again: {sys.argv[0]} --seed {seed} --only FS/NUMBER", file=sys.stderr, flush=True)
@@ -375,6 +394,9 @@ def main():
     status = lives.conclude(
         "block-replay", arguments, seed, time.monotonic() - start, tally, images, "images", failures,
         WANTED if kinds and not arguments.only else [])
+    if arguments.canary and kinds:
+        print("FAILED: no sync did anything, and nobody noticed", file=sys.stderr)
+        return 1
     if not failures:
         shutil.rmtree(top)
     return status

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,10 +38,12 @@ def find_writer(argument=None):
 class Child:
     """A running writer, whose every line is kept with the story."""
 
-    def __init__(self, words):
+    def __init__(self, words, more_environment=None):
         out, inner = os.pipe()
+        # Swift's backtracer would live on when its crashing process is killed, and keep the file system busy.
+        environment = {**os.environ, "SWIFT_BACKTRACE": "enable=no", **(more_environment or {})}
         self.pid = os.posix_spawn(
-            words[0], words, os.environ, setsigdef=[signal.SIGPIPE],
+            words[0], words, environment, setsigdef=[signal.SIGPIPE],
             file_actions=[(os.POSIX_SPAWN_DUP2, inner, 1), (os.POSIX_SPAWN_CLOSE, out), (os.POSIX_SPAWN_CLOSE, inner)])
         os.close(inner)
         self.pipe, self.rest, self.lines, self.status, self.killed = out, b"", [], None, False
@@ -132,6 +135,13 @@ def conclude(name, arguments, seed, seconds, tally, count, unit, failures, wante
         print(f"FAILED, seed {seed}: a full run sees all of it", file=sys.stderr)
         return 1
     print("every promise was kept")
+    return 0
+
+
+def canary_died(top, failure, pool):
+    pool.shutdown(cancel_futures=True)
+    shutil.rmtree(top)
+    print("the canary was noticed: " + failure.splitlines()[0][:200])
     return 0
 
 

@@ -13,13 +13,14 @@ lines of Python in place of the engine, in 26 of 150 shutdowns of ext4 and 6 of 
 while. So what is acknowledged after the ioctl began binds nobody; what was before it does.
 
 usage: power-cuts.py [--cycles N] [--seed S] [--filesystems ext4,xfs] [--dir DIR] [--writer PATH] [--json FILE] [--quick]
-                     [--allow-skip] [--only FS/NUMBER]
+                     [--allow-skip] [--canary] [--only FS/NUMBER]
 
 Needs root and loop devices, and says SKIPPED where it has them not. Timing is real, so a seed repeats the lives and the choices,
 but not the exact moment of each cut. A failure prints the story's end and keeps the image and the whole story.
 """
 
 import argparse
+import contextlib
 import multiprocessing
 import os
 import random
@@ -52,8 +53,8 @@ WANTED = [
 class Bench:
     """One file system, and the lives on it."""
 
-    def __init__(self, writer, top, seed, kind, number):
-        self.writer, self.kind, self.number = writer, kind, number
+    def __init__(self, writer, top, seed, kind, number, environment):
+        self.writer, self.kind, self.number, self.environment = writer, kind, number, environment
         self.rng = random.Random(f"{seed}/{kind}/{number}")
         self.place = Path(top) / f"{kind}-{number}"
         self.place.mkdir()
@@ -87,7 +88,7 @@ class Bench:
         self.disk.mount(self.options)
 
     def child(self, mode, life, *more):
-        return lives.Child([self.writer, mode, self.path, self.content, str(life), *more])
+        return lives.Child([self.writer, mode, self.path, self.content, str(life), *more], self.environment)
 
     def hear_out(self, child, life, was_cut=None):
         """Takes in all that a child said; `was_cut` is when the power began to fail."""
@@ -119,12 +120,13 @@ class Bench:
             else:
                 mood = "heavy" if moment == "writing" else rng.choice(lives.MOODS)
                 child = self.child("live", life, "--mood", mood, *(["--look"] if rng.random() < 0.3 else []))
-            if moment in ("opening", "checking"):
-                child.hear_line(lambda line: line[0] == "s") and self.wait(child, lives.log_uniform(rng, 1e-5, 1e-2))
-            elif moment == "writing":
-                child.hear_line(lives.begins_large_batch) and self.wait(child, lives.log_uniform(rng, 1e-4, 2e-2))
-            else:
-                child.hear_line(lambda line: line[0] == "o") and self.wait(child, lives.log_uniform(rng, 5e-5, 1.5e-1))
+            with disks.Writeback(self.path, rng.choice([0.001, 0.004])) if rng.random() < 0.5 else contextlib.nullcontext():
+                if moment in ("opening", "checking"):
+                    child.hear_line(lambda line: line[0] == "s") and self.wait(child, lives.log_uniform(rng, 1e-5, 1e-2))
+                elif moment == "writing":
+                    child.hear_line(lives.begins_large_batch) and self.wait(child, lives.log_uniform(rng, 1e-4, 2e-2))
+                else:
+                    child.hear_line(lambda line: line[0] == "o") and self.wait(child, lives.log_uniform(rng, 5e-5, 1.5e-1))
             if dies_first:
                 child.kill()
             was_cut = time.monotonic_ns()
@@ -139,6 +141,8 @@ class Bench:
         self.tally[f"{self.kind} cuts, {how}"] += 1
         child.end()
         self.tally["cut while " + ("living" if any(line[0] == "o" for line in child.lines) else "opening")] += 1
+        if child.status == -7:
+            self.tally["SIGBUS: a mapped file whose disk had gone was read"] += 1
         self.hear_out(child, life, was_cut)
         self.disk.unmount()
         self.disk.mount(self.options)
@@ -148,8 +152,8 @@ class Bench:
         child.hear_until(time.monotonic() + seconds)
 
 
-def run_disk(writer, top, seed, kind, number, count):
-    bench = Bench(writer, top, seed, kind, number)
+def run_disk(writer, top, seed, kind, number, count, environment):
+    bench = Bench(writer, top, seed, kind, number, environment)
     try:
         bench.run(count)
         return bench.tally, None
@@ -174,6 +178,7 @@ def main():
     parser.add_argument("--json", default=None, help="a file for the numbers")
     parser.add_argument("--quick", action="store_true", help="80 cuts, for CI")
     parser.add_argument("--allow-skip", action="store_true", help="what cannot be had here is no failure")
+    parser.add_argument("--canary", action="store_true", help="let no sync do anything; not to notice is the failure")
     parser.add_argument("--only", default=None, help="this file system of the seed's, as FS/NUMBER")
     arguments = parser.parse_args()
     if reason := os.geteuid() and "not root" or lf.enter_namespace(INSIDE):
@@ -196,12 +201,15 @@ def main():
     if arguments.only:
         kind, _, number = arguments.only.partition("/")
         tasks = [(kind, int(number))]
+    environment = disks.build_canary(top) if arguments.canary else None
     start, tally, failures = time.monotonic(), Counter(), []
     with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("fork")) as pool:
-        futures = [pool.submit(run_disk, writer, top, seed, kind, number, CUTS) for kind, number in tasks]
+        futures = [pool.submit(run_disk, writer, top, seed, kind, number, CUTS, environment) for kind, number in tasks]
         for future in as_completed(futures):
             found, failure = future.result()
             tally += found
+            if failure and arguments.canary:
+                return lives.canary_died(top, failure, pool)
             if failure:
                 failures.append(failure)
                 print(f"FAILED, seed {seed}: {failure}\n  again: {sys.argv[0]} --seed {seed} --only FS/NUMBER", file=sys.stderr, flush=True)
@@ -209,6 +217,9 @@ def main():
     status = lives.conclude(
         "power-cuts", arguments, seed, time.monotonic() - start, tally, cuts, "cuts", failures,
         WANTED if kinds and not arguments.only else [])
+    if arguments.canary and kinds:
+        print("FAILED: no sync did anything, and nobody noticed", file=sys.stderr)
+        return 1
     if not failures:
         shutil.rmtree(top)
     return status

@@ -25,10 +25,10 @@ struct Life {
     order = program.order
     dice = Dice(order.seed, order.life, 0x6C69_6665)
     mood = order.mood ?? Mood.allCases.randomElement(using: &dice) ?? .mixed
-    ledger = try program.open(at: order.path, as: ".", Self.options(&dice))
+    ledger = try program.open(at: order.path, as: ".", Self.options(order, &dice))
   }
 
-  private static func options(_ dice: inout Dice) -> LedgerOptions {
+  private static func options(_ order: Order, _ dice: inout Dice) -> LedgerOptions {
     var options = LedgerOptions()
     options.creation = .createIfMissing
     options.segmentSize = dice.chance(60) ? 16 << 10 : 64 << 10
@@ -38,6 +38,7 @@ struct Life {
       case ..<8: .never
       default: .interval(.milliseconds(Int64.random(in: 1...50, using: &dice)))
       }
+    if let policy = order.syncPolicy { options.syncPolicy = policy }
     return options
   }
 
@@ -277,7 +278,7 @@ struct Life {
 
   private mutating func reopen() throws(Ending) {
     try close()
-    ledger = try program.open(at: order.path, as: ".", Self.options(&dice))
+    ledger = try program.open(at: order.path, as: ".", Self.options(order, &dice))
   }
 }
 

@@ -14,6 +14,8 @@ struct Order {
   var life: UInt64
   var operations = Int.max
   var mood: Mood?
+  /// One of the three for the whole life, instead of another with each opening.
+  var syncPolicy: SyncPolicy?
   var looksFirst = false
   var trace: String?
 
@@ -35,6 +37,13 @@ struct Order {
       case "--mood":
         guard let mood = rest.popFirst().flatMap(Mood.init) else { return nil }
         self.mood = mood
+      case "--sync":
+        switch rest.popFirst() {
+        case "always": syncPolicy = .always
+        case "interval": syncPolicy = .interval(.milliseconds(5))
+        case "never": syncPolicy = .never
+        default: return nil
+        }
       case "--trace":
         guard let path = rest.popFirst() else { return nil }
         trace = path

@@ -1,6 +1,6 @@
 import PlatformIO
 
-// usage: writer live DIR SEED LIFE [--operations N] [--mood M] [--look] [--trace FILE]
+// usage: writer live DIR SEED LIFE [--operations N] [--mood M] [--sync always|interval|never] [--look] [--trace FILE]
 //        writer look|check DIR SEED LIFE [--trace FILE]
 //
 // The child of Fuzz/kills.py, power-cuts.py and block-replay.py; Fuzz/lives.py reads what it says. `live` lives a seeded life
