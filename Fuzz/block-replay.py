@@ -376,7 +376,11 @@ def main():
         kind, _, number = arguments.only.partition("/")
         tasks = [(kind, int(number))]
     print(f"seed {seed}, {len(tasks)} sessions of {count} images on {', '.join(kinds) or 'nothing'}, in {top}", flush=True)
-    environment = disks.build_canary(top) if arguments.canary else None
+    try:
+        environment = disks.build_canary(top) if arguments.canary else None
+    except OSError as error:
+        lf.skipped(f"no canary ({error})")
+        return 0 if arguments.allow_skip else 1
     start, tally, failures = time.monotonic(), Counter(), []
     with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("fork")) as pool:
         futures = [

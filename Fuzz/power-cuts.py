@@ -201,7 +201,11 @@ def main():
     if arguments.only:
         kind, _, number = arguments.only.partition("/")
         tasks = [(kind, int(number))]
-    environment = disks.build_canary(top) if arguments.canary else None
+    try:
+        environment = disks.build_canary(top) if arguments.canary else None
+    except OSError as error:
+        lf.skipped(f"no canary ({error})")
+        return 0 if arguments.allow_skip else 1
     start, tally, failures = time.monotonic(), Counter(), []
     with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("fork")) as pool:
         futures = [pool.submit(run_disk, writer, top, seed, kind, number, CUTS, environment) for kind, number in tasks]
