@@ -290,11 +290,11 @@ class Session:
                 self.hear_out(self.child(disk.path, "look", life), life, story)
                 lf.check_unchanged(before, disk.path)
             self.hear_out(self.child(disk.path, "check", life + 1), life + 1, story)
-        except Violation as error:
-            disk.unmount()
+        except Exception as error:
             image.store(self.place / "failed.image", self.size)
-            raise Violation(f"image {number}, {how}, at {moment}: {error}") from error
-        disk.unmount()
+            raise Violation(f"image {number}, {how}, at {moment}: {type(error).__name__}: {error}") from error
+        finally:
+            disk.unmount()
         self.tally += story.tally
 
     def hear_out(self, child, life, story):
@@ -313,7 +313,8 @@ def run_session(writer, recorder, top, seed, kind, number, count, keep, environm
         session.replay(count)
         shutil.rmtree(session.place)
         return session.tally, None
-    except (Violation, OSError, ValueError, KeyError) as error:
+    except Exception as error:
+        # A mistake of the harness's own is a failure with a story too.
         (session.place / "story").write_text(
             "".join(f"{life}: {line}\n" for _, life, line in session.said) + f"\n{error!r}\n" + "\n".join(session.last_words))
         end = "\n    ".join(line[:300] for line in session.last_words)

@@ -271,9 +271,9 @@ class Story:
         elif what == "f":
             self.allow(words[0], {self.held.until(int(words[1]) + 1)})
         elif what == "q":
-            self.allow(words[0], self.may(words[1]))
+            self.allow(words[0], self.may(words[1]) - {None})
         elif what == "w":
-            self.allow(words[0], {state.plus(self.life, int(words[1])) for state in self.may(words[0])})
+            self.allow(words[0], {state.plus(self.life, int(words[1])) for state in self.may(words[0]) - {None}})
 
     def acknowledge(self, what, *words):
         self.tally["acknowledged " + what] += 1

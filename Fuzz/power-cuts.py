@@ -173,7 +173,8 @@ def run_disk(writer, top, seed, kind, number, count, environment, options):
     try:
         bench.run(count)
         return bench.tally, None
-    except (Violation, OSError, ValueError, KeyError) as error:
+    except Exception as error:
+        # A mistake of the harness's own is a failure with a story too.
         (bench.place / "story").write_text("\n".join(bench.lines) + f"\n{error!r}\n")
         if bench.disk.is_mounted():
             bench.disk.unmount()
