@@ -10,8 +10,7 @@ before the last flush that was done, and of what was written since
   sectors    some sectors of 512 bytes             torn       everything, and some first sectors of the write under way
 
 It is mounted, the file system recovers, and the ledger is held against all that was acknowledged before the moment. What a
-file system refuses to mount is counted apart: a sector is atomic to ext4's and xfs's journals, but not a block of btrfs to
-btrfs, nor is the order of writes without a flush between them anything to rely on for any.
+file system refuses to mount is counted apart, as REFUSED: a state that breaks its own assumptions says nothing of a ledger.
 
 usage: block-replay.py [--images N] [--seed S] [--filesystems ext4,xfs,btrfs] [--dir DIR] [--writer PATH] [--json FILE]
                        [--keep DIR] [--quick] [--allow-skip] [--canary] [--only FS/SESSION]
@@ -384,9 +383,9 @@ def main():
         return 0 if arguments.allow_skip else 1
     start, tally, failures = time.monotonic(), Counter(), []
     with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("fork")) as pool:
-        futures = [
-            pool.submit(run_session, writer, recorder, top, seed, kind, number, count, arguments.keep, environment)
-            for kind, number in tasks]
+        futures = {
+            pool.submit(run_session, writer, recorder, top, seed, kind, number, count, arguments.keep, environment):
+            f"{kind}/{number}" for kind, number in tasks}
         for future in as_completed(futures):
             found, failure = future.result()
             tally += found
@@ -394,13 +393,15 @@ def main():
                 return lives.canary_died(top, failure, pool)
             if failure:
                 failures.append(failure)
-                print(f"FAILED, seed {seed}: {failure}\n  again: {sys.argv[0]} --seed {seed} --only FS/NUMBER", file=sys.stderr, flush=True)
+                print(
+                    f"FAILED, seed {seed}: {failure}\n  again: {sys.argv[0]} --seed {seed} --only {futures[future]}",
+                    file=sys.stderr, flush=True)
     images = sum(count for key, count in tally.items() if key.endswith(": images"))
     status = lives.conclude(
         "block-replay", arguments, seed, time.monotonic() - start, tally, images, "images", failures,
         WANTED if kinds and not arguments.only else [])
     if arguments.canary and kinds:
-        print("FAILED: no sync did anything, and nobody noticed", file=sys.stderr)
+        print("FAILED: syncs did nothing, and nobody noticed", file=sys.stderr)
         return 1
     if not failures:
         shutil.rmtree(top)

@@ -139,13 +139,15 @@ def main():
     numbers = range(-(-cycles // LIVES)) if arguments.only is None else [arguments.only]
     start, tally, failures = time.monotonic(), Counter(), []
     with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("fork")) as pool:
-        futures = [pool.submit(run_ledger, writer, top, seed, number, LIVES) for number in numbers]
+        futures = {pool.submit(run_ledger, writer, top, seed, number, LIVES): number for number in numbers}
         for future in as_completed(futures):
             found, failure = future.result()
             tally += found
             if failure:
                 failures.append(failure)
-                print(f"FAILED, seed {seed}: {failure}\n  again: {sys.argv[0]} --seed {seed} --only N", file=sys.stderr, flush=True)
+                print(
+                    f"FAILED, seed {seed}: {failure}\n  again: {sys.argv[0]} --seed {seed} --only {futures[future]}",
+                    file=sys.stderr, flush=True)
     kills = sum(count for key, count in tally.items() if key.startswith("killed"))
     status = lives.conclude(
         "kills", arguments, seed, time.monotonic() - start, tally, kills, "kills", failures,

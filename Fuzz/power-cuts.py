@@ -226,8 +226,9 @@ def main():
         return 0 if arguments.allow_skip else 1
     start, tally, failures = time.monotonic(), Counter(), []
     with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("fork")) as pool:
-        futures = [pool.submit(run_disk, writer, top, seed, kind, number, CUTS, environment, arguments.options)
-            for kind, number in tasks]
+        futures = {
+            pool.submit(run_disk, writer, top, seed, kind, number, CUTS, environment, arguments.options): f"{kind}/{number}"
+            for kind, number in tasks}
         for future in as_completed(futures):
             found, failure = future.result()
             tally += found
@@ -235,13 +236,15 @@ def main():
                 return lives.canary_died(top, failure, pool)
             if failure:
                 failures.append(failure)
-                print(f"FAILED, seed {seed}: {failure}\n  again: {sys.argv[0]} --seed {seed} --only FS/NUMBER", file=sys.stderr, flush=True)
+                print(
+                    f"FAILED, seed {seed}: {failure}\n  again: {sys.argv[0]} --seed {seed} --only {futures[future]}",
+                    file=sys.stderr, flush=True)
     cuts = sum(count for key, count in tally.items() if key.startswith("cut while"))
     status = lives.conclude(
         "power-cuts", arguments, seed, time.monotonic() - start, tally, cuts, "cuts", failures,
         WANTED if kinds and not arguments.only else [])
     if arguments.canary and kinds:
-        print("FAILED: no sync did anything, and nobody noticed", file=sys.stderr)
+        print("FAILED: syncs did nothing, and nobody noticed", file=sys.stderr)
         return 1
     if not failures:
         shutil.rmtree(top)
