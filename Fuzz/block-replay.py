@@ -399,7 +399,7 @@ def main():
     images = sum(count for key, count in tally.items() if key.endswith(": images"))
     status = lives.conclude(
         "block-replay", arguments, seed, time.monotonic() - start, tally, images, "images", failures,
-        WANTED if kinds and not arguments.only else [])
+        WANTED if kinds and not arguments.only else [], 1000)
     if arguments.canary and kinds:
         print("FAILED: syncs did nothing, and nobody noticed", file=sys.stderr)
         return 1

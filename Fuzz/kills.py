@@ -151,7 +151,7 @@ def main():
     kills = sum(count for key, count in tally.items() if key.startswith("killed"))
     status = lives.conclude(
         "kills", arguments, seed, time.monotonic() - start, tally, kills, "kills", failures,
-        WANTED if arguments.only is None else [])
+        WANTED if arguments.only is None else [], 10000)
     if not failures:
         shutil.rmtree(top)
     return status

@@ -242,7 +242,7 @@ def main():
     cuts = sum(count for key, count in tally.items() if key.startswith("cut while"))
     status = lives.conclude(
         "power-cuts", arguments, seed, time.monotonic() - start, tally, cuts, "cuts", failures,
-        WANTED if kinds and not arguments.only else [])
+        WANTED if kinds and not arguments.only else [], 1000)
     if arguments.canary and kinds:
         print("FAILED: syncs did nothing, and nobody noticed", file=sys.stderr)
         return 1
