@@ -27,6 +27,9 @@ let package = Package(
     ),
     .executableTarget(
       name: "explore", dependencies: ["LogEngine", "PlatformIO", "StorageTesting"], path: "Fuzz/Explorer"),
+    // What Fuzz/kills.py, power-cuts.py and block-replay.py let die.
+    .executableTarget(
+      name: "writer", dependencies: ["RunLedger", "LogEngine", "PlatformIO"], path: "Fuzz/Writer"),
     .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"]),
     .testTarget(name: "PlatformIOTests", dependencies: ["PlatformIO", "StorageTesting"]),
     .testTarget(

@@ -465,22 +465,6 @@ def plan(bench, quick):
             yield kind, "", "default", (leave,)
 
 
-def enter_namespace():
-    """Runs this script again where its mounts are its own, or says why it cannot."""
-    if os.environ.get(INSIDE):
-        return ""
-    reasons = []
-    for options in (["-m"], ["-r", "-m"]):
-        if shutil.which("unshare") is None:
-            return "unshare is not installed"
-        probe = subprocess.run(["unshare", *options, "true"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        if probe.returncode == 0:
-            os.environ[INSIDE] = "1"
-            os.execvp("unshare", ["unshare", *options, sys.executable, *sys.argv])
-        reasons.append(probe.stderr.decode(errors="replace").strip())
-    return "; ".join(reasons)
-
-
 def why_not(top, kind):
     try:
         with Disk(top, kind):
@@ -497,7 +481,7 @@ def main():
     parser.add_argument("--seed", default=None, help="any text; random unless given")
     parser.add_argument("--only", default=None, help="the front of a case's name: DISK/SCENARIO/…")
     arguments = parser.parse_args()
-    if reason := enter_namespace():
+    if reason := lf.enter_namespace(INSIDE):
         lf.skipped(f"no mounts of one's own here ({reason}); nothing was tested")
         return 0
     seed = arguments.seed or lf.random_seed()

@@ -1,4 +1,4 @@
-"""What strace-faults.py and full-disk.py share: input, running `ledgerctl`, and what must hold of a ledger afterwards.
+"""What the scripts of this folder share: input, running `ledgerctl`, and what must hold of a ledger afterwards.
 
 Python 3 and its standard library only. Not a program of its own.
 """
@@ -8,6 +8,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -245,6 +246,23 @@ def find_program(argument):
         print("building ledgerctl", file=sys.stderr)
         subprocess.run(["swift", "build", "-c", "release", "--product", "ledgerctl"], cwd=ROOT, check=True)
     return Program(binary)
+
+
+def enter_namespace(mark):
+    """Starts the script again in a mount namespace of its own, so that nothing stays mounted, whatever happens. `mark` is
+    the variable that says it is there. Returns why it cannot be."""
+    if os.environ.get(mark):
+        return ""
+    reasons = []
+    for options in (["-m"], ["-r", "-m"]):
+        if shutil.which("unshare") is None:
+            return "unshare is not installed"
+        probe = subprocess.run(["unshare", *options, "true"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        if probe.returncode == 0:
+            os.environ[mark] = "1"
+            os.execvp("unshare", ["unshare", *options, sys.executable, *sys.argv])
+        reasons.append(probe.stderr.decode(errors="replace").strip())
+    return "; ".join(reasons)
 
 
 def random_seed():
