@@ -21,11 +21,13 @@ let package = Package(
       path: "Tests/StorageTesting"
     ),
     .target(
+      name: "ParserTargets", dependencies: ["PlatformIO", "LogEngine", "RunLedger"], path: "Fuzz/Parsers"),
+    .target(
       name: "FuzzTargets",
-      dependencies: ["PlatformIO", "LogEngine", "RunLedger", "StorageTesting"],
+      dependencies: ["ParserTargets", "PlatformIO", "LogEngine", "RunLedger", "StorageTesting"],
       path: "Fuzz/Targets"
     ),
-    .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"]),
+    .testTarget(name: "FuzzTests", dependencies: ["ParserTargets", "FuzzTargets", "StorageTesting"]),
     .testTarget(name: "PlatformIOTests", dependencies: ["PlatformIO", "StorageTesting"]),
     .testTarget(
       name: "LogEngineTests",
@@ -47,8 +49,18 @@ let package = Package(
 // Programs that only libFuzzer can start; Fuzz/fuzz.sh builds them.
 if Context.environment["RUNLEDGER_FUZZ"] != nil {
   package.targets += [
-    .executableTarget(name: "fuzz", dependencies: ["FuzzTargets"], path: "Fuzz/Driver"),
+    .executableTarget(name: "fuzz", dependencies: ["FuzzTargets", "ParserTargets"], path: "Fuzz/Driver"),
+    .executableTarget(name: "parse", dependencies: ["ParserTargets"], path: "Fuzz/ParserDriver"),
     .executableTarget(name: "canary", path: "Fuzz/Canary"),
+  ]
+}
+
+// Locks that the thread sanitizer understands; Fuzz/sanitizers.sh puts them in the place of the standard library's.
+if Context.environment["RUNLEDGER_THREAD_SANITIZER"] != nil {
+  for target in package.targets { target.dependencies.append("Locks") }
+  package.targets += [
+    .target(name: "Locks", path: "Fuzz/Locks"),
+    .executableTarget(name: "race", dependencies: ["Locks"], path: "Fuzz/Race"),
   ]
 }
 
