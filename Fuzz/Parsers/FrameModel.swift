@@ -54,7 +54,7 @@ struct FrameModel {
     if isSearching { hashed += bodyLength }
     let body = place + 32..<place + 32 + bodyLength
     guard XXH3.hash64(bytes.extracting(body)) == bytes.loadUInt64(at: place + 8) else { return .nothing }
-    for padding in body.upperBound..<end where bytes.loadUInt8(at: padding) != 0 { return .nothing }
+    guard bytes.extracting(body.upperBound..<end).isAllZeros else { return .nothing }
     if let newer { return .newer(newer) }
     let synced = bytes.loadUInt64(at: place + 16)
     if synced <= UInt64(base + place), synced > UInt64(base) { floor = max(floor, Int(synced) - base) }
@@ -100,8 +100,8 @@ struct FrameModel {
     // The file's positions and these agree by block, as the header has two.
     let place = (position + 4095) / 4096 * 4096
     guard place > position, place + 32 <= bytes.byteCount else { return stop(position) }
-    for gap in position..<place where bytes.loadUInt8(at: gap) != 0 { return stop(position) }
-    guard case .frame(let frame) = self.frame(at: place, bytes), frame.kind == 2, frame.index == nextIndex,
+    guard bytes.extracting(position..<place).isAllZeros,
+      case .frame(let frame) = self.frame(at: place, bytes), frame.kind == 2, frame.index == nextIndex,
       frame.bodyLength == 0, !frame.continues
     else { return stop(position) }
     position = frame.end

@@ -26,7 +26,7 @@ struct FrameLayer {
   private(set) var bytes: [UInt8] = []
   private var index: UInt32 = 0
   private var tally = SegmentTally(headerChecksum: 7)
-  private static let largest = 16 << 10
+  private static let largest = 12 << 10
 
   mutating func lay(_ program: RawSpan) {
     bytes.removeAll(keepingCapacity: true)

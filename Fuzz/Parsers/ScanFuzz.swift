@@ -44,11 +44,11 @@ enum ScanFuzz {
     facts.isSealed = isSealed
     facts.fileLength = base.rawValue + UInt64(bytes.byteCount)
     facts.preallocated = 0
-    var last = bytes.byteCount
-    while last > scan.model.position, bytes.loadUInt8(at: last - 1) == 0 { last -= 1 }
-    facts.lastNonzero = last > scan.model.position ? base.advanced(by: UInt64(last)) : nil
+    let rest = bytes.extracting(scan.model.position..<bytes.byteCount)
+    let last = rest.lastNonzeroIndex.map { scan.model.position + $0 + 1 }
+    facts.lastNonzero = last.map { base.advanced(by: UInt64($0)) }
     (facts.hasSoundFrameBehind, facts.showsTear, facts.searchWasCut) = (false, false, false)
-    if facts.lastNonzero != nil, !isSealed {
+    if let last, !isSealed {
       scan.endSearch(at: last)
       let bad = scan.model.stoppedAt
       guard
