@@ -55,13 +55,16 @@ if Context.environment["RUNLEDGER_FUZZ"] != nil {
   ]
 }
 
-// Locks that the thread sanitizer understands; Fuzz/sanitizers.sh puts them in the place of the standard library's.
-if Context.environment["RUNLEDGER_THREAD_SANITIZER"] != nil {
-  for target in package.targets { target.dependencies.append("Locks") }
-  package.targets += [
-    .target(name: "Locks", path: "Fuzz/Locks"),
-    .executableTarget(name: "race", dependencies: ["Locks"], path: "Fuzz/Race"),
-  ]
+// What the sanitizers must report and what not, and for the thread sanitizer locks that it follows in the place of the standard
+// library's; Fuzz/sanitizers.sh builds with them.
+if let sanitizer = Context.environment["RUNLEDGER_SANITIZER"] {
+  package.targets.append(
+    .executableTarget(
+      name: "sanitizer-canary", dependencies: ["PlatformIO"], path: "Fuzz/SanitizerCanary"))
+  if sanitizer == "thread" {
+    for target in package.targets { target.dependencies.append("Locks") }
+    package.targets.append(.target(name: "Locks", path: "Fuzz/Locks"))
+  }
 }
 
 for target in package.targets {
