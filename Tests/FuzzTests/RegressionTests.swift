@@ -24,7 +24,7 @@ import Testing
   @Test(arguments: ParserTarget.allCases) func `random inputs keep every promise of parsers`(
     target: ParserTarget
   ) {
-    vary(target, count: 3000)
+    vary(target, count: 1000)
   }
 
   private func replay(_ target: some FuzzProgram) throws {
