@@ -5,7 +5,8 @@ import StorageTesting
 import Testing
 
 /// What a fuzzer once found stays fixed, and each target works without one.
-@Suite struct RegressionTests {
+// One at a time: a target keeps its memory from one input to the next, as a fuzzer has one thread.
+@Suite(.serialized) struct RegressionTests {
   private static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
     .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("Fuzz")
 
