@@ -15,7 +15,7 @@ for argument; do
 done
 
 # --quick: where bytes of anybody's are read, and where threads meet. The longest of both kinds are left out.
-readers='FuzzTests|HostileBytesTests|RecoveryTests|SidecarTests|SidecarAttackTests|SidecarIndexTests|EventLine|JSON'
+readers='FuzzTests|HostileBytesTests|RecoveryTests|SidecarAttackTests|EventLine|JSON'
 threads='WorkerTests|GroupCommitTests|ReaderBesideWriterTests|HandleTests|SyncPolicyTests|ConcurrencyTests'
 
 fail() { printf 'sanitizers: %s\n' "$*" >&2; exit 1; }
