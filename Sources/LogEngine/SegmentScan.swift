@@ -233,7 +233,7 @@ package struct SegmentScan: ~Copyable {
     try onFile { () throws(FileSystemError) in
       try file.forEachChunk(from: start, to: end, mayEndBefore: true) {
         (bytes, place) throws(FileSystemError) in
-        isTorn = isTorn || TearEvidence.isTorn(bytes, at: place)
+        isTorn = isTorn || TearEvidence.isTorn(bytes, at: place, isBeginning: place == start)
       }
     }
     return isTorn
