@@ -26,9 +26,9 @@ event         parse 300 512  1
 json          parse 300 512  1
 lines         parse 300 512  1
 segment       fuzz  5   8192 1
-repaired      fuzz  5   8192 1
+repaired      fuzz  5   8192 0
 sidecar       fuzz  5   2048 1
-snapshot      fuzz  5   2048 1
+snapshot      fuzz  5   2048 0
 lives         fuzz  5   256  0
 '
 

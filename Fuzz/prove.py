@@ -3,7 +3,7 @@
 
 usage: prove.py short | long [--seed S] [--only PART,…] [--allow-skip] [--json FILE]
 
-`short` takes some five minutes and is part of CI; `long` takes about an hour on two cores. Parts: explore (crash states, faults,
+`short` takes some five minutes and is part of CI; `long` takes an hour and a quarter on two cores. Parts: explore (crash states, faults,
 rot and lies on a simulated disk), fuzz (libFuzzer with the address sanitizer), kills, cuts and replay (real processes and file
 systems), calls (an error or a kill at each system call of ledgerctl), full (full disks), import (kills of `ledgerctl import`).
 Planted bugs are a command of their own, Fuzz/mutants.py.
@@ -36,6 +36,10 @@ AIMS = {
 }
 # Fuzz targets that open a whole log or ledger for each input.
 WHOLE = ["segment", "repaired", "sidecar", "snapshot", "lives"]
+# And those that do not.
+PARSERS = [
+    "frames", "program", "batch", "header", "sidecarHeader", "index", "catalog", "manifest", "event", "json", "lines",
+]
 
 
 def parts(kind, seed, allow_skip):
@@ -45,8 +49,8 @@ def parts(kind, seed, allow_skip):
     number = str(sum(seed.encode()) % 100_000)
     quick = [] if is_long else ["--quick"]
     return {
-        "explore": ([BIN / "explore", "--seconds", "1700" if is_long else "75", "--seed", number], True),
-        "fuzz": ([ROOT / "Fuzz/fuzz.sh", *(["--minutes", "22"] if is_long else ["--quick"])], True),
+        "explore": ([BIN / "explore", "--seconds", "1500" if is_long else "60", "--seed", number], True),
+        **fuzz(is_long),
         "kills": (python("kills.py", "--seed", seed, *quick), True),
         "cuts": (python("power-cuts.py", "--seed", seed, *quick, *skip), True),
         "cuts-canary": (python("power-cuts.py", "--seed", seed, "--quick", "--canary", *skip), False),
@@ -55,6 +59,17 @@ def parts(kind, seed, allow_skip):
         "calls": (python("strace-faults.py", "--seed", seed, *(["--every", "12"] if is_long else quick)), False),
         "full": (python("full-disk.py", "--seed", seed, "--quick"), False),
         "import": (python("kill-import.py", "--cycles", "100" if is_long else "10"), False),
+    }
+
+
+def fuzz(is_long):
+    script = ROOT / "Fuzz/fuzz.sh"
+    if not is_long:
+        return {"fuzz": ([script, "--quick"], True)}
+    # Apart, since those that open a log for each input are slower by far.
+    return {
+        "fuzz-parsers": ([script, "--minutes", "25", *PARSERS], True),
+        "fuzz-logs": ([script, "--no-build", "--minutes", "14", *WHOLE], True),
     }
 
 
@@ -76,10 +91,11 @@ def rows(name, numbers):
         protocols = [key for key in numbers if key.startswith("in ")]
         yield from ((key, numbers[key]) for key in wanted + kinds if key in numbers)
         yield from ((f"distinct crash states {key}", numbers[key]) for key in protocols)
-    elif name == "fuzz":
+    elif name.startswith("fuzz"):
         runs = {row["target"]: row["executions"] or 0 for row in numbers}
-        yield "parser executions", sum(count for target, count in runs.items() if target not in WHOLE)
-        yield "whole-engine executions", sum(count for target, count in runs.items() if target in WHOLE)
+        for kind, targets in (("parser", PARSERS), ("whole-engine", WHOLE)):
+            if set(targets) & set(runs):
+                yield f"{kind} executions", sum(runs.get(target, 0) for target in targets)
         yield from ((f"  by {target}", count) for target, count in runs.items())
     elif name == "kills":
         yield "kills", numbers["kills"]
