@@ -29,12 +29,14 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 CATALOGUE = HERE / "mutants.toml"
-# What a result depends on, beside the mutant.
-INPUTS = ("Package.swift", "Sources/", "Tests/", "Fuzz/Targets/")
+# What a result depends on, beside the mutant: what it changes, and who looks at that.
+SOURCES = ("Package.swift", "Sources/", "Fuzz/Targets/")
+JUDGES = ("Tests/", "Fuzz/ledgerfaults.py", "Fuzz/strace-faults.py", "Fuzz/full-disk.py")
 BUILD = ["swift", "build", "--build-tests", "-debug-info-format", "none"]
 TESTS = [".build/debug/RunLedgerPackageTests.xctest", "--testing-library", "swift-testing"]
 # Swift Testing says so when it happens, not at the end.
 FAILED_TEST = re.compile(r'^\S+ Test (?:case .* to )?(?:"(.+?)"|(\S+\(.*?\))).* recorded an issue')
+FAILED_CASE = re.compile(r"^FAILED ([^,]+), seed")
 # Each a pass over every bit of some files, or many random lives: whatever is fast comes first.
 SLOW = (
     "every single flipped bit of",
@@ -50,11 +52,20 @@ class Layer:
     command: list[str]
     # Its first group that is not None names what failed.
     failure: re.Pattern = FAILED_TEST
+    # It has to do with processes, threads and clocks of the real machine, so a failure counts if it comes again.
+    is_nervous: bool = False
 
 
-def tests(name: str, *filters: str, skip: tuple[str, ...] = ()) -> Layer:
+def tests(name: str, *filters: str, skip: tuple[str, ...] = (), is_nervous: bool = False) -> Layer:
     arguments = [part for text in filters for part in ("--filter", text)]
-    return Layer(name, TESTS + arguments + [part for text in skip for part in ("--skip", text)])
+    arguments += [part for text in skip for part in ("--skip", text)]
+    return Layer(name, TESTS + arguments, is_nervous=is_nervous)
+
+
+def program(name: str, script: str, *arguments: str) -> Layer:
+    """One of the programs that let system calls fail. Where they cannot, they say so and pass."""
+    command = [sys.executable, "Fuzz/" + script, "--ledgerctl", ".build/debug/ledgerctl", *arguments]
+    return Layer(name, command, FAILED_CASE, is_nervous=True)
 
 
 # In the order of their cost. The first that fails is the one that a mutant is caught by.
@@ -62,8 +73,10 @@ LAYERS = [
     tests("platform", r"^PlatformIOTests\."),
     tests("engine", r"^LogEngineTests\.", skip=SLOW),
     tests("fuzz", r"^FuzzTests\."),
-    tests("ledger", r"^RunLedgerTests\."),
-    tests("tool", r"^ledgerctlTests\."),
+    tests("ledger", r"^RunLedgerTests\.", is_nervous=True),
+    tests("tool", r"^ledgerctlTests\.", is_nervous=True),
+    program("strace", "strace-faults.py", "--quick", "--seed", "1", "--jobs", "2"),
+    program("full-disk", "full-disk.py", "--quick"),
     tests("engine-slow", *(r"^LogEngineTests\..*" + text for text in SLOW)),
 ]
 # However fast a layer is, so long may it take.
@@ -167,13 +180,13 @@ class Copy:
             name = path.relative_to(directory)
             if name.parts[0] != ".build" and path.is_file() and str(name) not in wanted:
                 path.unlink()
-        inputs = [name for name in names if name.startswith(INPUTS)]
-        self.sources = digest(*(
-            part for name in inputs if not name.startswith("Tests/")
-            for part in (name, hashlib.sha256((ROOT / name).read_bytes()).hexdigest())))
-        self.tests = digest(*(
-            part for name in inputs if name.startswith("Tests/")
-            for part in (name, hashlib.sha256((ROOT / name).read_bytes()).hexdigest())))
+        self.sources = self.digest_of(names, SOURCES)
+        self.tests = self.digest_of(names, JUDGES)
+
+    def digest_of(self, names: list[str], prefixes: tuple[str, ...]) -> str:
+        chosen = [name for name in names if name.startswith(prefixes)]
+        return digest(*(
+            part for name in chosen for part in (name, hashlib.sha256((ROOT / name).read_bytes()).hexdigest())))
 
     def put(self, name: str, data: bytes, mode: int | None = None) -> None:
         path = self.directory / name
@@ -209,14 +222,17 @@ class Verdict:
 def run(layer: Layer, directory: Path, timeout: float | None) -> Verdict:
     """Runs a layer up to its first failure.
 
-    Swift says why it ends a process. A process that ends without a word is believed only if it does so again: on Linux
-    Foundation's `Process`, which the tool's tests start many of at once, crashes now and then by itself.
+    Swift says why it ends a process. A process that ends without a word, too, is believed only if it does so again: on Linux
+    Foundation's `Process`, of which the tool's tests start many at once, crashes now and then by itself.
     """
     verdict = run_once(layer, directory, timeout)
-    if verdict.outcome == "trap" and verdict.detail.startswith("SIG"):
-        again = run_once(layer, directory, timeout)
-        return Verdict(again.outcome, again.detail, verdict.seconds + again.seconds)
-    return verdict
+    is_silent = verdict.outcome == "trap" and verdict.detail.startswith("SIG")
+    if verdict.outcome == "passed" or not (layer.is_nervous or is_silent):
+        return verdict
+    again = run_once(layer, directory, timeout)
+    if again.outcome == "passed":
+        say(f"  did not come again: {layer.name} {verdict.outcome} {verdict.detail}")
+    return Verdict(again.outcome, again.detail, verdict.seconds + again.seconds)
 
 
 def run_once(layer: Layer, directory: Path, timeout: float | None) -> Verdict:
@@ -305,8 +321,8 @@ class Results:
 def measure(copy: Copy, layers: list[Layer], results: Results) -> dict[str, float]:
     """How long each layer takes without a mutant. All of them have to pass."""
     key = digest("unmutated", copy.sources)
-    known = results.find(key, copy.tests, False)
-    seconds = known["seconds"] if known else {}
+    known = results.entries.get(key)
+    seconds = known["seconds"] if known and known["tests"] == copy.tests else {}
     say("building without a mutant")
     is_built, errors = copy.build()
     if not is_built:
@@ -323,9 +339,19 @@ def measure(copy: Copy, layers: list[Layer], results: Results) -> dict[str, floa
     return seconds
 
 
-def plant(mutant: Mutant, copy: Copy, layers: list[Layer], usual: dict[str, float], all_layers: bool) -> dict:
+def is_settled(entry: dict, layers: list[Layer], all_layers: bool) -> bool:
+    """Is there nothing more to run?"""
+    if "error" in entry or (entry["caught_by"] is not None and not all_layers):
+        return True
+    return all(layer.name in entry["layers"] for layer in layers)
+
+
+def plant(
+    mutant: Mutant, copy: Copy, layers: list[Layer], usual: dict[str, float], all_layers: bool, known: dict | None
+) -> dict:
+    """Runs the layers that are not known yet."""
     files = mutated(mutant)
-    entry = {"name": mutant.name, "tests": copy.tests, "all_layers": all_layers, "caught_by": None, "layers": {}}
+    entry = known or {"name": mutant.name, "tests": copy.tests, "caught_by": None, "layers": {}, "seconds": 0}
     started = time.monotonic()
     try:
         for name, text in files.items():
@@ -335,6 +361,8 @@ def plant(mutant: Mutant, copy: Copy, layers: list[Layer], usual: dict[str, floa
         if not is_built:
             return entry | {"error": "does not compile: " + errors}
         for layer in layers:
+            if layer.name in entry["layers"]:
+                continue
             verdict = run(layer, copy.directory, max(PATIENCE, 5 * usual[layer.name]))
             entry["layers"][layer.name] = {
                 "outcome": verdict.outcome, "detail": verdict.detail, "seconds": round(verdict.seconds, 1)}
@@ -348,7 +376,7 @@ def plant(mutant: Mutant, copy: Copy, layers: list[Layer], usual: dict[str, floa
                 break
     finally:
         copy.restore(files)
-    entry["seconds"] = round(time.monotonic() - started, 1)
+    entry["seconds"] = round(entry["seconds"] + time.monotonic() - started, 1)
     return entry
 
 
@@ -421,13 +449,11 @@ def main() -> int:
     usual = measure(copy, layers, results)
     entries: dict[str, dict] = {}
     for number, mutant in enumerate(mutants, 1):
-        # What some layers passed says nothing of the others.
-        scope = "" if len(layers) == len(LAYERS) else ",".join(layer.name for layer in layers)
-        key = digest(copy.sources, mutant.digest(), scope, str(options.all_layers))
+        key = digest(copy.sources, mutant.digest())
         entry = None if options.again else results.find(key, copy.tests, options.keep_catches)
-        is_new = entry is None
-        if entry is None:
-            entry = plant(mutant, copy, layers, usual, options.all_layers)
+        is_new = entry is None or not is_settled(entry, layers, options.all_layers)
+        if is_new:
+            entry = plant(mutant, copy, layers, usual, options.all_layers, entry)
             results.put(key, entry)
         entries[mutant.name] = entry
         _, rule, layer, by, seconds = row(mutant, entry)
@@ -457,6 +483,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    # So that what runs is ended, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         sys.exit(main())
     except Fault as fault:

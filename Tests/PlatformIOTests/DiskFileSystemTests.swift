@@ -1,4 +1,5 @@
 import PlatformIO
+import StorageTesting
 import Testing
 
 @Suite struct DiskFileSystemTests {
@@ -9,4 +10,13 @@ import Testing
       (error as? FileSystemError)?.code == .notFound
     }
   }
+
+  #if os(Linux)
+    /// The files of /proc are regular ones that the kernel refuses to sync.
+    @Test func `a sync asks the system, and says what it answers`() throws {
+      let file = try DiskFileSystem.shared.open("/proc/self/comm", .readOnly)
+      #expect(throws: FileSystemError.self) { try file.sync() }
+      #expect(throws: FileSystemError.self) { try DiskFileSystem.shared.syncDirectory("/proc/self") }
+    }
+  #endif
 }

@@ -1,0 +1,134 @@
+import PlatformIO
+import StorageTesting
+import Testing
+
+@testable import LogEngine
+
+/// Rules of FORMAT.md that planted bugs (Fuzz/mutants.toml) showed to be held by no other test.
+@Suite struct FormatRuleTests {
+  private static let first = RecoveryTests.first
+
+  /// A number in the first segment's header: 128 is the nonce, 4088 the block's checksum.
+  private static func number(in image: DiskImage, at place: Int) throws -> UInt64 {
+    let bytes = try #require(image.files[first])
+    return bytes.span.rawBytes.loadUInt64(at: place)
+  }
+
+  /// A log with one batch of two records, never closed.
+  private static func oneBatch() throws -> DiskImage {
+    let disk = MemoryFileSystem()
+    let log = try TestLog.open(disk) { $0.syncPolicy = .never }
+    try TestLog.append(log, [RecoveryTests.record(0), RecoveryTests.record(1)])
+    return try DiskImage(of: disk)
+  }
+
+  // MARK: Directory
+
+  @Test(arguments: ["1.seg", "0000000000000001.seg", "+0000001.seg", "00000000.seg"])
+  func `a name that is no segment's is ignored`(name: String) throws {
+    var image = try RecoveryTests.killed(durable: 3)
+    let bytes = try #require(image.files[Self.first])
+    image.files[name] = bytes
+    let (log, disk) = try RecoveryTests.opened(image)
+    #expect(try TestLog.records(log).count == 3)
+    try log.close()
+    #expect(try DiskImage(of: disk).files[name] == bytes)
+  }
+
+  // MARK: Segment header
+
+  /// Bytes 160–175 are lengths below 2^63, bytes 112–119 an offset up to 2^40.
+  @Test(arguments: [167, 175, 112 + 5])
+  func `a header with a number that no writer makes is not valid`(byte: Int) throws {
+    var image = try RecoveryTests.killed(durable: 1)
+    image.rewriteHeaders(Self.first) { $0[byte] = 0x80 }
+    let error = try RecoveryTests.refusal(image)
+    #expect(error.code == .damaged)
+    #expect(error.bytes == 0..<8192)
+  }
+
+  @Test func `of two header copies that differ the second counts as damaged`() throws {
+    var image = try RecoveryTests.killed(durable: 1)
+    let before = try #require(image.files[Self.first])
+    // Another creation time, under a checksum that holds.
+    image.rewriteHeaders(Self.first) { $0[176] ^= 1 }
+    image.overwrite(Self.first, at: 0, with: Array(before[0..<4096]))
+    let found = try SegmentedLog.verify(
+      at: TestLog.path, application: ApplicationTag(id: 0), fileSystem: try image.disk(),
+      check: { _, _ in true })
+    #expect(found.records == 1)
+    #expect(found.damage.map(\.bytes) == [4096..<8192])
+  }
+
+  // MARK: Frame
+
+  @Test func `32 zeros are no frame, whatever a nonce makes of them`() throws {
+    let zeros = [UInt8](repeating: 0, count: 32)
+    // One in 2^32 nonces lets their check come out as zero.
+    let nonce: UInt64 = 7_682_162_637
+    try #require(
+      UInt32(truncatingIfNeeded: XXH3.hash64(zeros.span.rawBytes.extracting(4..<32), seed: nonce)) == 0)
+    guard case .invalid = FrameHeader.decode(zeros.span.rawBytes, at: FilePosition(0), nonce: nonce) else {
+      Issue.record("zeros are taken for a frame")
+      return
+    }
+  }
+
+  @Test func `where frames are searched for, one of a newer type counts only if its body holds`() throws {
+    var image = try RecoveryTests.killed(durable: 1, buffered: 2)
+    // The second record is torn; the third's header checks out by chance, and says nothing true of what follows.
+    image.overwrite(Self.first, at: RecoveryTests.frame(1), with: [UInt8](repeating: 0, count: 64))
+    image.rewriteFrame(Self.first, at: RecoveryTests.frame(2)) { header in
+      header[8] ^= 1
+      header[28] = 9
+    }
+    let (log, _) = try RecoveryTests.opened(image)
+    #expect(log.recovery.outcome == .torn)
+    #expect(try TestLog.records(log) == [RecoveryTests.record(0)])
+  }
+
+  @Test(arguments: [FrameHeader.Kind.sync, .seal])
+  func `a mark inside a batch is out of its place`(kind: FrameHeader.Kind) throws {
+    var image = try Self.oneBatch()
+    let place = RecoveryTests.frame(1)
+    let end = RecoveryTests.frame(2)
+    let nonce = try Self.number(in: image, at: 128)
+    // What a seal would say of the whole batches before it.
+    let checksum = try Self.number(in: image, at: 4088)
+    let seal = Seal(SegmentTally(headerChecksum: checksum), firstOffset: 1)
+    let mark = ControlFrame(
+      kind, body: kind == .seal ? seal.encode() : [], at: FilePosition(UInt64(place)), nonce: nonce,
+      syncedThrough: SegmentHeader.dataStart, index: 1)
+    image.overwrite(Self.first, at: place, with: [UInt8](repeating: 0, count: end - place))
+    image.overwrite(Self.first, at: place, with: mark.bytes)
+    let (log, disk) = try RecoveryTests.opened(image)
+    #expect(log.recovery.outcome == .torn)
+    #expect(log.latestOffset == 0)
+    try TestLog.append(log, ["next"])
+    try log.close()
+    #expect(try TestLog.records(TestLog.open(disk, environment: SeededEnvironment(seed: 3))) == ["next"])
+  }
+
+  // MARK: Limits
+
+  @Test func `the last offset is given out, and none behind it`() throws {
+    let disk = MemoryFileSystem()
+    try TestLog.open(disk).close()
+    var image = try DiskImage(of: disk)
+    image.rewriteHeaders(Self.first) { block in
+      // First offset and logStart.
+      for field in [112, 120] {
+        for byte in 0..<8 {
+          block[field + byte] = UInt8(truncatingIfNeeded: Offset.max.rawValue >> UInt64(8 * byte))
+        }
+      }
+    }
+    let (log, _) = try RecoveryTests.opened(image)
+    let error = try #require(throws: LogError.self) { try TestLog.append(log, ["x", "y"]) }
+    #expect(error.code == .outOfOffsets)
+    try TestLog.append(log, ["last"])
+    #expect(log.latestOffset == Offset.max)
+    #expect(try #require(throws: LogError.self) { try TestLog.append(log, ["x"]) }.code == .outOfOffsets)
+    #expect(try log.withRecord(at: Offset.max) { TestLog.text($0) } == "last")
+  }
+}
