@@ -33,6 +33,8 @@ import Testing
     #expect(try TestLog.records(log).count == 3)
     try log.close()
     #expect(try DiskImage(of: disk).files[name] == bytes)
+    let again = try TestLog.open(disk, environment: SeededEnvironment(seed: 3)) { $0.creation = .mustExist }
+    #expect(try TestLog.records(again).count == 3)
   }
 
   // MARK: Segment header
