@@ -37,7 +37,35 @@ TESTS = [".build/debug/RunLedgerPackageTests.xctest", "--testing-library", "swif
 # Swift Testing says so when it happens, not at the end.
 FAILED_TEST = re.compile(r'^\S+ Test (?:case .* to )?(?:"(.+?)"|(\S+\(.*?\))).* recorded an issue')
 FAILED_CASE = re.compile(r"^FAILED ([^,]+), seed")
-# Each a pass over every bit of some files, or many random lives: whatever is fast comes first.
+# Tests that take more than a quarter of a second. All of a layer's start at once, so that one that fails at once still waits
+# for its turn among these: they have layers of their own.
+MORE_ENGINE = (
+    "stopped after any file operation, a close",
+    "a flipped bit anywhere in a sidecar",
+    "hostile lists under a right checksum",
+    "a power cut ",
+    "groups cross segments",
+    "a replacement after a killed one",
+    "the records of a segment that is gone",
+    "a roll in the middle of reading",
+    "opening a log neither reads nor writes the space",
+    "a reader on a trimmed segment",
+    "bytes that rot while the log is open",
+)
+MORE_LEDGER = (
+    "an index that lies under a right checksum",
+    "a large event is a batch by itself",
+    "random lives lose nothing",
+    "a reader of a run goes on behind a trim",
+    "whatever is done at once",
+    "a reader beside a living writer",
+    "hashes that all meet",
+    "lookups agree with the events",
+    "No mutation of a line traps",
+    "threads append and read at once",
+    "appends, lookups, snapshots and trims at once",
+)
+# Each a pass over every bit of some files, or many random lives.
 SLOW = (
     "every single flipped bit of",
     "truncation at every length",
@@ -68,16 +96,22 @@ def program(name: str, script: str, *arguments: str) -> Layer:
     return Layer(name, command, FAILED_CASE, is_nervous=True)
 
 
+def among(target: str, names: tuple[str, ...]) -> list[str]:
+    return [rf"^{target}\..*{name}" for name in names]
+
+
 # In the order of their cost. The first that fails is the one that a mutant is caught by.
 LAYERS = [
     tests("platform", r"^PlatformIOTests\."),
-    tests("engine", r"^LogEngineTests\.", skip=SLOW),
+    tests("engine", r"^LogEngineTests\.", skip=MORE_ENGINE + SLOW),
     tests("fuzz", r"^FuzzTests\."),
-    tests("ledger", r"^RunLedgerTests\.", is_nervous=True),
+    tests("ledger", r"^RunLedgerTests\.", skip=MORE_LEDGER, is_nervous=True),
+    tests("engine-more", *among("LogEngineTests", MORE_ENGINE), skip=SLOW),
     tests("tool", r"^ledgerctlTests\.", is_nervous=True),
+    tests("ledger-more", *among("RunLedgerTests", MORE_LEDGER), is_nervous=True),
     program("strace", "strace-faults.py", "--quick", "--seed", "1", "--jobs", "2"),
     program("full-disk", "full-disk.py", "--quick"),
-    tests("engine-slow", *(r"^LogEngineTests\..*" + text for text in SLOW)),
+    tests("engine-slow", *among("LogEngineTests", SLOW)),
 ]
 # However fast a layer is, so long may it take.
 PATIENCE = 60.0

@@ -111,6 +111,44 @@ import Testing
     #expect(try TestLog.records(TestLog.open(disk, environment: SeededEnvironment(seed: 3))) == ["next"])
   }
 
+  @Test func `a record whose index is not the next is out of its place`() throws {
+    var image = try RecoveryTests.killed(durable: 0, buffered: 4)
+    // As if the one with index 1 had never been there.
+    image.rewriteFrame(Self.first, at: RecoveryTests.frame(1)) { $0[24] = 2 }
+    let log = try TestLog.open(try image.disk()) { $0.access = .readOnly }
+    #expect(try TestLog.records(log) == [RecoveryTests.record(0)])
+    #expect(try RecoveryTests.refusal(image).code == .suspectTail)
+  }
+
+  @Test func `a sync frame behind anything but zeros is not the next`() throws {
+    let disk = MemoryFileSystem()
+    let log = try TestLog.open(disk)
+    try TestLog.append(log, [RecoveryTests.record(0)])
+    try log.close()
+    var image = try DiskImage(of: disk)
+    image.overwrite(Self.first, at: 12_288 - 1000, with: [1])
+    let found = try SegmentedLog.verify(
+      at: TestLog.path, application: ApplicationTag(id: 0), fileSystem: try image.disk(),
+      check: { _, _ in true })
+    #expect(found.torn?.bytes.lowerBound == UInt64(RecoveryTests.frame(1)))
+    let (again, _) = try RecoveryTests.opened(image)
+    #expect(again.recovery.outcome == .torn)
+    #expect(try TestLog.records(again) == [RecoveryTests.record(0)])
+  }
+
+  @Test func `a record that reads as zeros before a sync frame is missed`() throws {
+    let disk = MemoryFileSystem()
+    let log = try TestLog.open(disk)
+    for number in 0..<2 { try TestLog.append(log, [RecoveryTests.record(number)]) }
+    try log.close()
+    var image = try DiskImage(of: disk)
+    let (start, end) = (RecoveryTests.frame(1), RecoveryTests.frame(2))
+    image.overwrite(Self.first, at: start, with: [UInt8](repeating: 0, count: end - start))
+    let error = try RecoveryTests.refusal(image)
+    #expect(error.code == .damaged)
+    #expect(error.offsets == 2..<3)
+  }
+
   // MARK: Limits
 
   @Test func `the last offset is given out, and none behind it`() throws {
