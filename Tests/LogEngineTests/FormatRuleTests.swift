@@ -149,6 +149,87 @@ import Testing
     #expect(error.offsets == 2..<3)
   }
 
+  // MARK: Sidecar
+
+  @Test func `a sealed segment's sidecar of another history is not believed`() throws {
+    let (start, first) = try SidecarTests.closed(5, segmentSize: 32 << 10)
+    func goOn(_ letter: String) throws -> (image: DiskImage, texts: [String]) {
+      let disk = try start.disk()
+      let index = TextIndex()
+      let log = try TestLog.open(disk, index: index, environment: SeededEnvironment(seed: 5))
+      let more = (0..<60).map { "\(letter) " + RecoveryTests.record($0, 400) }
+      for text in more { try TestLog.append(log, index, [text]) }
+      try log.close()
+      return (try DiskImage(of: disk), first + more)
+    }
+    var (one, texts) = try goOn("a")
+    let (other, _) = try goOn("b")
+    try #require(one.segments.count > 1)
+    // All numbers that their seals state are the same; only the digests are not.
+    try #require(one.files[Self.first]?.count == other.files[Self.first]?.count)
+    one.files["00000001.idx"] = other.files["00000001.idx"]
+    #expect(try SidecarTests.check(one, texts, "another history").recordsRead > 0)
+  }
+
+  @Test func `bytes behind the seal of a segment with a sidecar are refused`() throws {
+    var (image, _) = try SidecarTests.closed()
+    image.files[Self.first]? += [UInt8](repeating: 1, count: 8)
+    let disk = try image.disk()
+    let error = try #require(throws: LogError.self) {
+      try TestLog.open(disk, index: TextIndex(), environment: SeededEnvironment(seed: 5))
+    }
+    #expect(error.code == .damaged)
+    #expect(try DiskImage(of: disk) == image)
+  }
+
+  @Test func `a reader that believes a sidecar knows what is durable`() throws {
+    let (image, texts) = try SidecarTests.closed(10)
+    let log = try TestLog.open(try image.disk(), index: TextIndex()) { $0.access = .readOnly }
+    #expect(log.recovery.records == 0)
+    #expect(log.durableOffset == Offset(UInt64(texts.count)))
+  }
+
+  @Test func `a sidecar is durable before it has its name`() throws {
+    let recorder = CallRecorder()
+    let disk = ObservedFileSystem(MemoryFileSystem(), recorder.observer)
+    let index = TextIndex()
+    let log = try TestLog.open(disk, index: index)
+    try TestLog.append(log, index, ["one"])
+    try log.close()
+    let calls = recorder.mutations.filter { $0.contains(".idx") }
+    #expect(calls.suffix(2) == ["sync 00000001.idx.tmp", "rename 00000001.idx.tmp"])
+  }
+
+  // MARK: SNAPSHOT
+
+  @Test func `a list that no writer makes is not valid`() throws {
+    let sound = SnapshotManifest(
+      log: UniqueID(high: 1, low: 2), epoch: UniqueID(high: 3, low: 4), logStart: 10, next: 30, created: 0,
+      segments: [
+        .init(number: SegmentNumber(1), length: 9000, digest: 1, firstOffset: 10),
+        .init(number: SegmentNumber(2), length: 9000, digest: 2, firstOffset: 20),
+      ])
+    #expect(SnapshotManifest.decode(sound.encode().span.rawBytes) == .manifest(sound))
+    func isInvalid(_ change: (inout SnapshotManifest) -> Void) -> Bool {
+      var changed = sound
+      change(&changed)
+      return SnapshotManifest.decode(changed.encode().span.rawBytes) == .invalid
+    }
+    #expect(isInvalid { $0.segments[1].number = SegmentNumber(3) })
+    #expect(isInvalid { $0.segments[1].firstOffset = 9 })
+    #expect(isInvalid { $0.segments[0].firstOffset = 11 })
+    #expect(isInvalid { $0.segments[0].length = 8287 })
+    #expect(isInvalid { $0.segments[0].length = 1 << 36 + 1 })
+    #expect(isInvalid { $0.next = 19 })
+    #expect(isInvalid { $0.next = Offset(1 << 40 + 1) })
+    #expect(isInvalid { $0.segments = [] })
+    // One segment less than the file has room for.
+    var longer = sound.encode()
+    longer[12] = 1
+    SnapshotTests.resum(&longer)
+    #expect(SnapshotManifest.decode(longer.span.rawBytes) == .invalid)
+  }
+
   // MARK: Limits
 
   @Test func `the last offset is given out, and none behind it`() throws {
