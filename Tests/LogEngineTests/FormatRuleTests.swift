@@ -149,6 +149,137 @@ import Testing
     #expect(error.offsets == 2..<3)
   }
 
+  // MARK: Publish
+
+  @Test func `a segment for a large batch is not made of a file that was prepared for a usual one`() throws {
+    let disk = MemoryFileSystem()
+    let environment = SeededEnvironment(seed: 1)
+    let log = try TestLog.open(disk, environment: environment)
+    try TestLog.append(log, [RecoveryTests.record(0)])
+    // The segment is more than half full, so the next one's file is prepared.
+    environment.advance(by: .zero)
+    try #require(try disk.entries(of: TestLog.path).contains { $0.hasSuffix(".tmp") })
+    let large = String(repeating: "x", count: 20_000)
+    try TestLog.append(log, [large])
+    // Never closed. A file shorter than its header says would be damage.
+    let (again, _) = try RecoveryTests.opened(try DiskImage(of: disk))
+    #expect(again.recovery.outcome == .clean)
+    #expect(try TestLog.records(again) == [RecoveryTests.record(0), large])
+  }
+
+  @Test func `the name of a directory that somebody else made is durable before a log is in it`() throws {
+    let disk = MemoryFileSystem()
+    for path in ["above", "above/log"] { try #require(try disk.createDirectory(path)) }
+    let recorder = CallRecorder()
+    let log = try TestLog.open(ObservedFileSystem(disk, recorder.observer), at: "above/log")
+    let calls = recorder.mutations
+    let sync = try #require(calls.firstIndex(of: "syncDirectory above"))
+    let link = try #require(calls.firstIndex(of: "link 00000001.seg"))
+    #expect(sync < link)
+    try log.close()
+  }
+
+  // MARK: Trim, reserve
+
+  @Test func `a trim right behind a trim seals the empty segment that the first one left`() throws {
+    let disk = MemoryFileSystem()
+    let log = try TestLog.open(disk)
+    let texts = (0..<120).map { RecoveryTests.record($0, 400) }
+    for text in texts { try TestLog.append(log, [text]) }
+    let starts = try log.segmentSpans().map(\.offsets.lowerBound)
+    try #require(starts.count > 3)
+    for start in starts[1...2] {
+      try log.trim(before: start)
+      #expect(log.firstOffset == start)
+    }
+    try TestLog.append(log, ["next"])
+    try log.close()
+    let again = try TestLog.open(disk, environment: SeededEnvironment(seed: 2))
+    #expect(try TestLog.records(again) == texts[(Int(starts[2].rawValue) - 1)...] + ["next"])
+  }
+
+  @Test func `the segment behind a trim or a reset has its space`() throws {
+    let disk = MemoryFileSystem()
+    let log = try TestLog.open(disk)
+    for number in 0..<120 { try TestLog.append(log, [RecoveryTests.record(number, 400)]) }
+    for change in [{ () throws -> Void in try log.trim(before: .max) }, { try log.reset() }] {
+      try change()
+      let newest = try #require(try DiskImage(of: disk).segments.last)
+      #expect(try disk.status(of: TestLog.path + "/" + newest)?.length == 16 << 10)
+    }
+  }
+
+  @Test func `whoever opens a log lays the reserve that it lacks`() throws {
+    let disk = MemoryFileSystem()
+    try TestLog.open(disk).close()
+    try disk.unlink(TestLog.path + "/reserve")
+    try TestLog.open(disk) { $0.access = .readOnly }.close()
+    #expect(try disk.status(of: TestLog.path + "/reserve") == nil)
+    try TestLog.open(disk, environment: SeededEnvironment(seed: 2)).close()
+    #expect(try disk.status(of: TestLog.path + "/reserve")?.length == 64 << 10)
+  }
+
+  @Test func `a trim and a reset lay the reserve that they lack`() throws {
+    let disk = MemoryFileSystem()
+    let log = try TestLog.open(disk)
+    for change in [{ () throws -> Void in try log.trim(before: .max) }, { try log.reset() }] {
+      try TestLog.append(log, ["one"])
+      try disk.unlink(TestLog.path + "/reserve")
+      try change()
+      #expect(try disk.status(of: TestLog.path + "/reserve")?.length == 64 << 10)
+    }
+  }
+
+  // MARK: Failed write
+
+  @Test func `taking back a write that filled the disk needs no more of it`() throws {
+    let base = MemoryFileSystem()
+    let disk = ObservedFileSystem(base) { $0.operation == .preallocate ? .noSpace : nil }
+    let log = try TestLog.open(disk)
+    try TestLog.append(log, ["one"])
+    // From here on files do not grow, but for what the first failing write finds room for.
+    let rest = Locked(500)
+    let path = TestLog.path + "/"
+    disk.observe { call in
+      if call.operation == .preallocate { return .noSpace }
+      guard call.operation == .write, call.name == Self.first else { return nil }
+      guard let place = call.position, let count = call.count else { return nil }
+      do {
+        let file = try base.open(path + call.name, .readWrite)
+        guard place + UInt64(count) > (try file.status().length) else { return nil }
+        let part = [UInt8](repeating: 0xEE, count: rest.withLock { $0 })
+        rest.withLock { $0 = 0 }
+        try file.write(part.span.rawBytes, at: place)
+      } catch { Issue.record(error) }
+      return .noSpace
+    }
+    let error = try #require(throws: LogError.self) {
+      try TestLog.append(log, [String(repeating: "x", count: 2000)])
+    }
+    #expect(error.code == .fileSystem)
+    #expect(error.cause?.code == .noSpace)
+    try TestLog.append(log, ["two"])
+    try log.close()
+    let again = try TestLog.open(base, environment: SeededEnvironment(seed: 2))
+    #expect(try TestLog.records(again) == ["one", "two"])
+  }
+
+  @Test func `a segment that alone says where the log starts stays, whatever fails in it`() throws {
+    let base = MemoryFileSystem()
+    let disk = ObservedFileSystem(base)
+    let log = try TestLog.open(disk)
+    for number in 0..<3 { try TestLog.append(log, [RecoveryTests.record(number)]) }
+    try log.trim(before: .max)
+    disk.observe { $0.operation == .write && $0.name == RecoveryTests.second ? .noSpace : nil }
+    #expect(throws: LogError.self) { try TestLog.append(log, ["fails"]) }
+    // Never closed.
+    let (again, _) = try RecoveryTests.opened(try DiskImage(of: base))
+    #expect(again.firstOffset == 4)
+    #expect(again.latestOffset == 3)
+    try TestLog.append(again, ["next"])
+    #expect(try TestLog.records(again) == ["next"])
+  }
+
   // MARK: Sidecar
 
   @Test func `a sealed segment's sidecar of another history is not believed`() throws {
