@@ -361,6 +361,40 @@ import Testing
     #expect(SnapshotManifest.decode(longer.span.rawBytes) == .invalid)
   }
 
+  // MARK: Recovery
+
+  @Test func `a last segment whose seal states another digest is damaged`() throws {
+    let disk = MemoryFileSystem()
+    let log = try TestLog.open(disk)
+    try TestLog.append(log, ["one"])
+    // Which seals it.
+    try log.snapshot(to: SnapshotTests.path)
+    var image = try DiskImage(of: disk)
+    try #require(image.segments == [Self.first])
+    let place = try #require(image.files[Self.first]).count - Int(Seal.frameByteCount)
+    let start = FilePosition(UInt64(place))
+    let nonce = try Self.number(in: image, at: 128)
+    let bytes = try #require(image.files[Self.first])
+    let sound = Seal(frame: bytes.span.rawBytes.extracting(place..<bytes.count), at: start, nonce: nonce)
+    var seal = try #require(sound)
+    seal.digest ^= 1
+    let frame = ControlFrame(
+      .seal, body: seal.encode(), at: start, nonce: nonce, syncedThrough: SegmentHeader.dataStart, index: 1)
+    image.overwrite(Self.first, at: place, with: frame.bytes)
+    #expect(try RecoveryTests.refusal(image).code == .damaged)
+  }
+
+  @Test func `zeros in a sound record before the bad one are no sign of a tear`() throws {
+    let disk = MemoryFileSystem()
+    let log = try TestLog.open(disk) { $0.syncPolicy = .never }
+    let zeros = String(repeating: "\0", count: 1500)
+    try TestLog.append(log, [zeros, RecoveryTests.record(1)])
+    try TestLog.append(log, [RecoveryTests.record(2)])
+    var image = try DiskImage(of: disk)
+    image.flip(Self.first, byte: 8192 + 32 + 1504 + 40, bit: 0)
+    #expect(try RecoveryTests.refusal(image).code == .suspectTail)
+  }
+
   // MARK: Limits
 
   @Test func `the last offset is given out, and none behind it`() throws {
