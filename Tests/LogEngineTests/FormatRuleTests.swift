@@ -76,6 +76,12 @@ import Testing
     }
   }
 
+  @Test(arguments: [29, 30, 31]) func `a frame with an unknown flag is of a newer format`(byte: Int) throws {
+    var image = try RecoveryTests.killed(durable: 3)
+    image.rewriteFrame(Self.first, at: RecoveryTests.frame(1)) { $0[byte] |= 2 }
+    #expect(try RecoveryTests.refusal(image).code == .newerFormat)
+  }
+
   @Test func `where frames are searched for, one of a newer type counts only if its body holds`() throws {
     var image = try RecoveryTests.killed(durable: 1, buffered: 2)
     // The second record is torn; the third's header checks out by chance, and says nothing true of what follows.
@@ -393,6 +399,88 @@ import Testing
     var image = try DiskImage(of: disk)
     image.flip(Self.first, byte: 8192 + 32 + 1504 + 40, bit: 0)
     #expect(try RecoveryTests.refusal(image).code == .suspectTail)
+  }
+
+  @Test(arguments: [[50, 200], [200, 50], [10, 30, 200]])
+  func `an interrupted recovery goes on over as many bytes as the longest file that it left`(
+    lengths: [Int]
+  ) throws {
+    var image = try RecoveryTests.killed(durable: 1, buffered: 1)
+    let start = RecoveryTests.frame(1)
+    image.overwrite(Self.first, at: start + 40, with: [UInt8](repeating: 0, count: 104))
+    for (place, length) in lengths.enumerated() {
+      image.files["00000001-\(start)-\(place + 1).torn"] = [UInt8](repeating: 1, count: length)
+    }
+    let (log, _) = try RecoveryTests.opened(image)
+    #expect(log.recovery.outcome == .torn)
+    #expect(log.recovery.tornBytes == UInt64(start)..<UInt64(start + 200))
+  }
+
+  @Test func `torn bytes take no other torn bytes' name`() throws {
+    var image = try RecoveryTests.killed(durable: 1, buffered: 1)
+    let start = RecoveryTests.frame(1)
+    image.overwrite(Self.first, at: start + 40, with: [UInt8](repeating: 0, count: 104))
+    // What was kept of an earlier tear at this place, and is less than what is torn now.
+    image.files["00000001-\(start)-1.torn"] = [1, 2, 3]
+    let (log, disk) = try RecoveryTests.opened(image)
+    #expect(log.recovery.keptAs == "00000001-\(start)-2.torn")
+    let after = try DiskImage(of: disk)
+    #expect(after.files["00000001-\(start)-1.torn"] == [1, 2, 3])
+    #expect(after.files["00000001-\(start)-2.torn"]?.count == 40)
+  }
+
+  @Test(arguments: [FileSystemError.Code.io, .permissionDenied])
+  func `a log whose own name cannot be made durable is refused, unless that is not the writer's to do`(
+    code: FileSystemError.Code
+  ) throws {
+    let base = try RecoveryTests.killed(durable: 1).disk()
+    let disk = ObservedFileSystem(base) { call in
+      call.operation == .syncDirectory && call.name == "." ? code : nil
+    }
+    if code == .permissionDenied {
+      #expect(try TestLog.records(TestLog.open(disk)).count == 1)
+    } else {
+      #expect(try #require(throws: LogError.self) { try TestLog.open(disk) }.cause?.code == code)
+    }
+  }
+
+  @Test func `a sealed segment that a copy shares is synced, and neither written nor cut`() throws {
+    let base = MemoryFileSystem()
+    // The crash comes between the seal and the cut.
+    let disk = ObservedFileSystem(base) { $0.operation == .truncate ? .io : nil }
+    let log = try TestLog.open(disk)
+    try TestLog.append(log, ["one"])
+    try log.snapshot(to: SnapshotTests.path)
+    let image = try DiskImage(of: base)
+    try #require(image.segments == [Self.first])
+    try #require(image.files[Self.first]?.count == 16 << 10)
+    let after = try image.disk()
+    _ = try after.createDirectory(SnapshotTests.path)
+    try after.link(TestLog.path + "/" + Self.first, as: SnapshotTests.path + "/" + Self.first)
+    let recorder = CallRecorder()
+    let again = try TestLog.open(
+      ObservedFileSystem(after, recorder.observer), environment: SeededEnvironment(seed: 2))
+    let calls = recorder.mutations
+    #expect(calls.filter { $0.contains(Self.first) } == ["sync \(Self.first)"])
+    try TestLog.append(again, ["two"])
+    #expect(try TestLog.records(again) == ["one", "two"])
+    #expect(try DiskImage(of: after).files[Self.first] == image.files[Self.first])
+  }
+
+  @Test func `behind the floor of a damaged log half a batch is none`() throws {
+    let disk = MemoryFileSystem()
+    let log = try TestLog.open(disk) { $0.syncPolicy = .never }
+    for number in 0..<3 { try TestLog.append(log, [RecoveryTests.record(number)], durably: true) }
+    try TestLog.append(log, [RecoveryTests.record(3), RecoveryTests.record(4)])
+    var image = try DiskImage(of: disk)
+    image.flip(Self.first, byte: RecoveryTests.frame(1) + 40, bit: 0)
+    image.flip(Self.first, byte: RecoveryTests.frame(4) + 40, bit: 0)
+    let reader = try TestLog.open(try image.disk()) { $0.access = .readOnly }
+    #expect(reader.latestOffset == 3)
+    for offset: Offset in [1, 3] {
+      let text = try reader.withRecord(at: offset) { TestLog.text($0) }
+      #expect(text == RecoveryTests.record(Int(offset.rawValue) - 1))
+    }
   }
 
   // MARK: Limits
