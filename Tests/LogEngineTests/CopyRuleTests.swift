@@ -153,17 +153,20 @@ import Testing
 
   // MARK: Destinations
 
+  /// On a real disk, where a rename takes the place of an empty directory.
   @Test func `what comes to the destination while a copy is made stays`() throws {
-    let base = MemoryFileSystem()
-    let disk = ObservedFileSystem(base)
-    let (log, _) = try SnapshotTests.filled(disk)
+    let place = TemporaryDirectory()
+    let path = place.path + "/copy"
+    let disk = ObservedFileSystem(DiskFileSystem.shared)
+    let log = try TestLog.open(disk, at: place.path + "/log")
+    try TestLog.append(log, ["one"])
     disk.observe { call in
       guard call.name == "SNAPSHOT", call.operation == .sync else { return nil }
-      do { try #require(try base.createDirectory(Self.path)) } catch { Issue.record(error) }
+      do { try #require(try DiskFileSystem.shared.createDirectory(path)) } catch { Issue.record(error) }
       return nil
     }
-    #expect(try #require(throws: LogError.self) { try log.snapshot(to: Self.path) }.code == .alreadyExists)
-    #expect(try base.entries(of: Self.path) == [])
+    #expect(try #require(throws: LogError.self) { try log.snapshot(to: path) }.code == .alreadyExists)
+    #expect(try DiskFileSystem.shared.entries(of: path) == [])
   }
 
   @Test func `what a replacement put aside goes once the new name is durable`() throws {
