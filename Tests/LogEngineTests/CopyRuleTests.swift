@@ -186,6 +186,22 @@ import Testing
     #expect(try base.status(of: Self.path + ".replaced") == nil)
   }
 
+  @Test func `what an exchange left under the temporary name goes once the new name is durable`() throws {
+    let base = MemoryFileSystem()
+    let (log, _) = try SnapshotTests.filled(base)
+    // As a crash right behind an exchange leaves it: the old one under the temporary name.
+    for path in [Self.path, Self.path + ".tmp"] { try log.snapshot(to: path) }
+    try log.close()
+    let recorder = CallRecorder()
+    let disk = ObservedFileSystem(base, recorder.observer)
+    let again = try TestLog.open(disk, environment: SeededEnvironment(seed: 3))
+    recorder.clear()
+    try again.snapshot(to: Self.path, replacing: true)
+    let calls = recorder.mutations
+    let removed = try #require(calls.firstIndex { $0.hasPrefix("unlink") })
+    #expect(calls[..<removed].contains("syncDirectory ."))
+  }
+
   // MARK: Forks
 
   @Test func `what a fork says that both share is durable in the log, and its own part in it`() throws {
