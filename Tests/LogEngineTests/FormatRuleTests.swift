@@ -483,6 +483,33 @@ import Testing
     }
   }
 
+  @Test func `what a reader misses of a log that is being reset is no damage`() throws {
+    let base = MemoryFileSystem()
+    let (log, _) = try SnapshotTests.filled(base)
+    let lists = Locked(0)
+    let disk = ObservedFileSystem(base) { call in
+      guard call.operation == .list else { return nil }
+      do {
+        switch lists.withLock({ lists in
+          lists += 1
+          return lists
+        }) {
+        // A listing is not made at one moment: it has the old segments but for the one that has gone already, and it has
+        // not the new one.
+        case 2: try base.unlink(TestLog.path + "/" + Self.first)
+        case 4: try log.reset()
+        default: break
+        }
+      } catch { Issue.record(error) }
+      return nil
+    }
+    let error = try #require(throws: LogError.self) { try TestLog.open(disk) { $0.access = .readOnly } }
+    #expect(error.code == .changedMeanwhile)
+    #expect(lists.withLock { $0 } == 4)
+    let reader = try TestLog.open(base) { $0.access = .readOnly }
+    #expect(reader.firstOffset == 101)
+  }
+
   // MARK: Limits
 
   @Test func `the last offset is given out, and none behind it`() throws {

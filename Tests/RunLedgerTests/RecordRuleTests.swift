@@ -44,4 +44,23 @@ import Testing
     #expect(receipt.durability == .durable)
     #expect(ledger.durableOffset == 1)
   }
+
+  @Test func `an index with more terms than its records can have is not believed`() throws {
+    var part = GrowingPart(first: 1, seed: 7)
+    part.addID(1 << 32, 1)
+    for field in PostingField.allCases { _ = part.postings.add(field, "x".utf8Span.span.rawBytes, 1) }
+    let encoded = part.encode(seed: 7)
+    let sound = (0..<encoded.count).map { encoded.bytes.loadUInt8(at: $0) }
+    func isBelieved(_ bytes: [UInt8]) -> Bool {
+      SealedPart(StoredBytes(copying: bytes.span.rawBytes), first: 1, count: 1, isInMemory: true) != nil
+    }
+    #expect(isBelieved(sound))
+    // The first term once more, behind the five that one record can have.
+    let terms = SealedPart.headerByteCount + SealedPart.idByteCount
+    let end = terms + 5 * SealedPart.termByteCount
+    var more = sound
+    more.insert(contentsOf: sound[terms..<terms + SealedPart.termByteCount], at: end)
+    more[32] = 6
+    #expect(!isBelieved(more))
+  }
 }
