@@ -122,6 +122,30 @@ import Testing
   }
 
   @Test(.timeLimit(.minutes(1)))
+  func `an append that has to be durable is, behind one in its write that has not`() throws {
+    let recorder = CallRecorder()
+    let gate = Gate()
+    let log = try TestLog.open(gated(recorder, gate), segmentSize: 1 << 20)
+    gate.hold()
+    DispatchQueue.concurrentPerform(iterations: 2) { role in
+      do {
+        if role == 0 { return try TestLog.append(log, ["first"]) }
+        gate.awaitSync()
+        var buffered = RecordBatch()
+        var durable = RecordBatch()
+        try buffered.append("buffered".utf8Span.span.rawBytes)
+        try durable.append("durable".utf8Span.span.rawBytes)
+        recorder.clear()
+        let pending = [log.submit(buffered, durably: false), log.submit(durable, durably: true)]
+        gate.open()
+        for pending in pending { _ = try log.outcome(of: pending).get() }
+        #expect(log.durableOffset == 3)
+      } catch { Issue.record(error) }
+    }
+    #expect(recorder.mutations.count { $0.hasPrefix("write") } == 1)
+  }
+
+  @Test(.timeLimit(.minutes(1)))
   func `a failed sync is told to everybody who waited for it, and to all who come`() throws {
     let gate = Gate()
     let fails = Locked(false)

@@ -177,6 +177,29 @@ import Testing
     }
   }
 
+  @Test func `a forked child that lets go of the log leaves its parent the lock`() async {
+    await #expect(processExitsWith: .success) {
+      let place = TemporaryDirectory()
+      var options = LogOptions()
+      options.creation = .createIfMissing
+      var log: SegmentedLog? = try SegmentedLog.open(at: place.path + "/log", options: options)
+      let child = try HandleTests.fork()
+      if child == 0 {
+        alarm(20)
+        log = nil
+        _exit(0)
+      }
+      var status: Int32 = -1
+      unsafe waitpid(child, &status, 0)
+      #expect(status == 0)
+      let error = #expect(throws: LogError.self) {
+        try SegmentedLog.open(at: place.path + "/log", options: options)
+      }
+      #expect(error?.code == .locked)
+      try log?.close()
+    }
+  }
+
   @Test func `a LOCK that is replaced between its opening and its locking lets nobody in`() throws {
     let base = MemoryFileSystem()
     try TestLog.open(base).close()

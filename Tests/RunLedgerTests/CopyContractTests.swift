@@ -75,7 +75,8 @@ import Testing
         at: place.path + "/ledger", options: options, fileSystem: disk, environment: SystemEnvironment())
       try ledger.extend(events(5))
       disk.observe { call in
-        guard call.isMutation else { return nil }
+        // Sidecars come when their thread gets to them.
+        guard call.isMutation, !call.name.contains(".idx") else { return nil }
         return left.withLock { left in
           left -= 1
           return left < 0 ? .io : nil

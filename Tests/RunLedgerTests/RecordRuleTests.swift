@@ -1,0 +1,66 @@
+import LogEngine
+import PlatformIO
+import StorageTesting
+import Testing
+
+@testable import RunLedger
+
+/// Rules of FORMAT.md on events that planted bugs (Fuzz/mutants.toml) showed to be held by no other test.
+@Suite struct RecordRuleTests {
+  private func isEvent(_ record: [UInt8]) -> Bool {
+    guard let view = EventView(record.span.rawBytes, at: 1, kindRule: .anyText) else { return false }
+    return view.offset == 1
+  }
+
+  @Test func `a record of another version, flag or length is no event`() throws {
+    var buffer = ByteBuffer()
+    EventRecord.encode(try .test("a"), into: &buffer)
+    let sound = buffer.copy()
+    #expect(isEvent(sound))
+    #expect(!isEvent([2] + sound.dropFirst()))
+    #expect(!isEvent([sound[0], sound[1] | 8] + sound.dropFirst(2)))
+    #expect(!isEvent(sound + [0]))
+    #expect(!isEvent(sound.dropLast()))
+    #expect(!isEvent([]))
+    // The lowest byte of each length.
+    for place in [2, 4, 6, 8, 10, 12, 14, 36] {
+      for change in [1, -1] {
+        var changed = sound
+        changed[place] = UInt8(truncatingIfNeeded: Int(changed[place]) + change)
+        #expect(!isEvent(changed), "\(place) \(change)")
+      }
+    }
+  }
+
+  @Test func `a duplicate is acknowledged once what is stored is as durable as it asks`() throws {
+    var options = LedgerOptions()
+    options.syncPolicy = .never
+    let ledger = try Ledger.inMemory(options: options)
+    #expect(try ledger.append(.test("a")).durability == .buffered)
+    #expect(try ledger.append(.test("a")).durability == .buffered)
+    #expect(ledger.durableOffset == 0)
+    let receipt = try ledger.append(.test("a"), durably: true)
+    #expect(receipt.outcome == .duplicate)
+    #expect(receipt.durability == .durable)
+    #expect(ledger.durableOffset == 1)
+  }
+
+  @Test func `an index with more terms than its records can have is not believed`() throws {
+    var part = GrowingPart(first: 1, seed: 7)
+    part.addID(1 << 32, 1)
+    for field in PostingField.allCases { _ = part.postings.add(field, "x".utf8Span.span.rawBytes, 1) }
+    let encoded = part.encode(seed: 7)
+    let sound = (0..<encoded.count).map { encoded.bytes.loadUInt8(at: $0) }
+    func isBelieved(_ bytes: [UInt8]) -> Bool {
+      SealedPart(StoredBytes(copying: bytes.span.rawBytes), first: 1, count: 1, isInMemory: true) != nil
+    }
+    #expect(isBelieved(sound))
+    // The first term once more, behind the five that one record can have.
+    let terms = SealedPart.headerByteCount + SealedPart.idByteCount
+    let end = terms + 5 * SealedPart.termByteCount
+    var more = sound
+    more.insert(contentsOf: sound[terms..<terms + SealedPart.termByteCount], at: end)
+    more[32] = 6
+    #expect(!isBelieved(more))
+  }
+}
