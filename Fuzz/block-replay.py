@@ -199,7 +199,10 @@ class Session:
             # Between flushes far apart much is under way.
             words += ["--sync", "never"]
         child = self.child(path, "live", life, *words)
-        with disks.Writeback(path / "l", 0.001) if self.rng.random() < 0.6 else contextlib.nullcontext():
+        draw = self.rng.random()
+        with (disks.Writeback(path / "l", 0.001) if draw < 0.4
+              else disks.Writeback(path, self.rng.choice([0.001, 0.005, 0.02]), whole=True) if draw < 0.75
+              else contextlib.nullcontext()):
             if self.rng.random() < 0.4:
                 child.hear_line(lambda line: line[0] == "o") and child.hear_until(
                     time.monotonic() + lives.log_uniform(self.rng, 1e-3, 0.3))

@@ -19,11 +19,12 @@ package struct TracedOperation: Sendable {
   package var end: UInt64?
   package var hasFailed = false
 
-  package init(_ number: Int, _ call: Call, _ path: String, start: UInt64) {
+  package init(_ number: Int, _ call: Call, _ path: String, start: UInt64, end: UInt64? = nil) {
     self.number = number
     self.call = call
     self.path = path
     self.start = start
+    self.end = end
   }
 
   private var isSync: Bool {
