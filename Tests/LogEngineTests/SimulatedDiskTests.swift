@@ -63,6 +63,23 @@ import Testing
     #expect(try Self.outcomes(disk) == [Self.bytes(1, 512)])
   }
 
+  @Test func `a file that grows may stop at any sector on the way`() throws {
+    let (disk, file) = try Self.file(Self.bytes(1, 700))
+    try file.preallocate(2000)
+    try file.setLength(1200)
+    try file.setLength(2600)
+    let lengths = Set(try Self.outcomes(disk).map { $0?.count })
+    #expect(lengths == [700, 1024, 1200, 1536, 2000, 2048, 2560, 2600])
+    let crash = disk.crashStates()
+    for length in 0...3000 {
+      var image = DiskImage()
+      image.files["file"] = Self.bytes(1, min(length, 700)) + Self.bytes(0, max(0, length - 700))
+      #expect((crash.mismatch(image, directory: "log") == nil) == lengths.contains(length), "\(length)")
+    }
+    try file.sync()
+    #expect(try Self.outcomes(disk).map { $0?.count } == [2600])
+  }
+
   @Test func `a name is there once the directory is synced, and not by the sync of the file`() throws {
     let disk = SimulatedDisk()
     let file = try disk.open(Self.path, .createNew)

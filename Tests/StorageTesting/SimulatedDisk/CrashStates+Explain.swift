@@ -117,10 +117,14 @@ extension DiskState.Directory {
 
 extension DiskState.File {
   fileprivate func mismatch(_ bytes: [UInt8]) -> String? {
-    guard bytes.count == stored.count || lengths.contains(where: { $0.length == bytes.count }) else {
+    let size = DiskState.sectorByteCount
+    guard
+      bytes.count == stored.count || lengths.contains(where: { $0.length == bytes.count })
+        || bytes.count % size == 0
+          && lengths.contains(where: { ($0.before..<$0.length).contains(bytes.count) })
+    else {
       return "its length \(bytes.count) is none of \([stored.count] + lengths.map(\.length))"
     }
-    let size = DiskState.sectorByteCount
     for start in stride(from: 0, to: bytes.count, by: size) {
       let sector = bytes[start..<min(start + size, bytes.count)]
       if !explains(sector) { return describe(sector) }
