@@ -21,8 +21,10 @@ let package = Package(
       path: "Tests/StorageTesting"
     ),
     .target(
+      name: "ParserTargets", dependencies: ["PlatformIO", "LogEngine", "RunLedger"], path: "Fuzz/Parsers"),
+    .target(
       name: "FuzzTargets",
-      dependencies: ["PlatformIO", "LogEngine", "RunLedger", "StorageTesting"],
+      dependencies: ["ParserTargets", "PlatformIO", "LogEngine", "RunLedger", "StorageTesting"],
       path: "Fuzz/Targets"
     ),
     .executableTarget(
@@ -30,7 +32,7 @@ let package = Package(
     // What Fuzz/kills.py, power-cuts.py and block-replay.py let die.
     .executableTarget(
       name: "writer", dependencies: ["RunLedger", "LogEngine", "PlatformIO"], path: "Fuzz/Writer"),
-    .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"]),
+    .testTarget(name: "FuzzTests", dependencies: ["ParserTargets", "FuzzTargets", "StorageTesting"]),
     .testTarget(name: "PlatformIOTests", dependencies: ["PlatformIO", "StorageTesting"]),
     .testTarget(
       name: "LogEngineTests",
@@ -52,9 +54,22 @@ let package = Package(
 // Programs that only libFuzzer can start; Fuzz/fuzz.sh builds them.
 if Context.environment["RUNLEDGER_FUZZ"] != nil {
   package.targets += [
-    .executableTarget(name: "fuzz", dependencies: ["FuzzTargets"], path: "Fuzz/Driver"),
+    .executableTarget(name: "fuzz", dependencies: ["FuzzTargets", "ParserTargets"], path: "Fuzz/Driver"),
+    .executableTarget(name: "parse", dependencies: ["ParserTargets"], path: "Fuzz/ParserDriver"),
     .executableTarget(name: "canary", path: "Fuzz/Canary"),
   ]
+}
+
+// What the sanitizers must report and what not, and for the thread sanitizer locks that it follows in the place of the standard
+// library's; Fuzz/sanitizers.sh builds with them.
+if let sanitizer = Context.environment["RUNLEDGER_SANITIZER"] {
+  package.targets.append(
+    .executableTarget(
+      name: "sanitizer-canary", dependencies: ["PlatformIO"], path: "Fuzz/SanitizerCanary"))
+  if sanitizer == "thread" {
+    for target in package.targets { target.dependencies.append("Locks") }
+    package.targets.append(.target(name: "Locks", path: "Fuzz/Locks"))
+  }
 }
 
 for target in package.targets {

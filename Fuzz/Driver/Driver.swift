@@ -1,20 +1,19 @@
 import FuzzTargets
+import ParserTargets
 
-#if canImport(Glibc)
-  import Glibc
-#endif
+/// What libFuzzer feeds.
+private let target = FuzzTarget.chosen()
 
-/// Which target libFuzzer feeds.
-private let target: FuzzTarget = {
-  guard let name = unsafe getenv("RUNLEDGER_FUZZ_TARGET"),
-    let target = FuzzTarget(rawValue: unsafe String(cString: name))
-  else { fatalError("set RUNLEDGER_FUZZ_TARGET to one of \(FuzzTarget.allCases.map(\.rawValue))") }
-  return target
-}()
+/// What libFuzzer calls first.
+@_cdecl("LLVMFuzzerInitialize")
+public func initialize(_ count: UnsafeMutableRawPointer?, _ arguments: UnsafeMutableRawPointer?) -> CInt {
+  _ = target
+  return 0
+}
 
-/// What libFuzzer calls with each input.
+/// What libFuzzer calls with each input. The bytes are handed on in place, so that reading one behind them is noticed.
 @_cdecl("LLVMFuzzerTestOneInput")
-public func fuzz(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
-  target.run(unsafe Array(UnsafeBufferPointer(start: start, count: count)))
+public func fuzz(_ start: UnsafeRawPointer, _ count: Int) -> CInt {
+  target.run(unsafe RawSpan(_unsafeStart: start, byteCount: count))
   return 0
 }

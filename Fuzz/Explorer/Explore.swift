@@ -77,8 +77,9 @@ enum Part: String, CaseIterable {
   /// Of all the time there is.
   var share: Double {
     switch self {
-    case .crashes: 0.7
-    case .faults, .rot, .lies: 0.1
+    case .crashes: 0.82
+    case .faults: 0.1
+    case .rot, .lies: 0.04
     }
   }
 

@@ -1,11 +1,9 @@
-import LogEngine
-import PlatformIO
-import RunLedger
-import StorageTesting
+internal import LogEngine
+public import ParserTargets
+internal import RunLedger
 
-/// A kind of input that anybody may hand to the ledger, and what has to hold whatever it is. A broken promise ends the process,
-/// which a fuzzer takes for a find.
-public enum FuzzTarget: String, CaseIterable, Sendable {
+/// What whole logs and ledgers make of bytes that anybody may hand to them, on a disk in memory.
+public enum FuzzTarget: String, FuzzProgram {
   /// Any bytes as the frames of a segment.
   case segment
   /// The same with every checksum made right.
@@ -14,29 +12,29 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
   case sidecar
   /// Any bytes as a snapshot's list, with its checksum made right.
   case snapshot
-  /// Any bytes as lines of an import.
-  case lines
+  /// Any bytes as the script of a life: what a ledger and its copies are used for, what fails meanwhile, and when the power goes.
+  case lives
 
   /// Hands the bytes over, and ends the process if a promise does not hold.
-  public func run(_ bytes: [UInt8]) {
+  public func run(_ bytes: RawSpan) {
+    var copy: [UInt8] = []
+    copy.append(bytes)
     switch self {
-    case .segment: SegmentFuzz.run(bytes, repairing: false)
-    case .repaired: SegmentFuzz.run(bytes, repairing: true)
-    case .sidecar: SidecarFuzz.run(bytes)
-    case .snapshot: SnapshotFuzz.run(bytes)
-    case .lines: LineFuzz.run(bytes)
+    case .segment: SegmentFuzz.run(copy, repairing: false)
+    case .repaired: SegmentFuzz.run(copy, repairing: true)
+    case .sidecar: SidecarFuzz.run(copy)
+    case .snapshot: SnapshotFuzz.run(copy)
+    case .lives: LifeFuzz.run(copy)
     }
   }
-}
 
-/// Ends the process: what was promised does not hold.
-func promise(_ holds: Bool, _ what: @autoclosure () -> String) {
-  if !holds { fatalError("broken promise: \(what())") }
-}
-
-/// nil for a refusal by the engine, which is always allowed.
-func unlessRefused<T>(_ body: () throws -> T) -> T? {
-  do { return try body() } catch is LogError { return nil } catch is LedgerError { return nil } catch {
-    fatalError("an error of another kind: \(error)")
+  /// Inputs to begin with.
+  public var seeds: [[UInt8]] {
+    switch self {
+    case .segment, .repaired: SegmentFuzz.seeds
+    case .sidecar: SidecarFuzz.seeds
+    case .snapshot: SnapshotFuzz.seeds
+    case .lives: LifeFuzz.seeds
+    }
   }
 }

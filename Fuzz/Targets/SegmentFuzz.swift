@@ -1,4 +1,5 @@
 import LogEngine
+import ParserTargets
 import PlatformIO
 import StorageTesting
 
@@ -17,6 +18,16 @@ enum SegmentFuzz {
     image.rewriteHeaders("00000001.seg") { for byte in 160..<168 { $0[byte] = 0 } }
     return Array(image.files["00000001.seg"]?.prefix(8192) ?? [])
   }()
+
+  /// Two records of forty bytes and one mark, which making checksums right turns into sound frames.
+  static let seeds: [[UInt8]] = [
+    [0] + record(40) + record(40) + record(0, kind: 2), [2] + record(40, flags: 1) + record(9),
+  ]
+
+  private static func record(_ length: UInt8, kind: UInt8 = 1, flags: UInt8 = 0) -> [UInt8] {
+    [0, 0, 0, 0, length] + [UInt8](repeating: 0, count: 23) + [kind, flags, 0, 0]
+      + [UInt8](repeating: 7, count: (Int(length) + 7) / 8 * 8)
+  }
 
   static func run(_ input: [UInt8], repairing: Bool) {
     guard let mode = input.first, input.count <= largestInput else { return }
@@ -81,21 +92,17 @@ enum Frames {
       let length = min(Int(bytes.span.rawBytes.loadUInt32(at: place + 4) & 0x3FF), rest)
       let padded = (length + 7) & ~7
       guard padded <= rest else { return }
-      store(UInt64(length), 4, at: place + 4, &bytes)
+      bytes.store(UInt64(length), 4, at: place + 4)
       for byte in length..<padded { bytes[place + 32 + byte] = 0 }
       let body = Array(bytes[place + 32..<place + 32 + length])
-      store(XXH3.hash64(body.span.rawBytes), 8, at: place + 8, &bytes)
+      bytes.store(XXH3.hash64(body.span.rawBytes), 8, at: place + 8)
       // Kinds and flags that mean something, most of the time.
       if bytes[place + 28] > 4 { bytes[place + 28] = bytes[place + 28] % 3 + 1 }
-      if !keepsIndexes { store(UInt64(index), 4, at: place + 24, &bytes) }
+      if !keepsIndexes { bytes.store(UInt64(index), 4, at: place + 24) }
       if bytes[place + 28] == 1 { index &+= 1 }
       let header = Array(bytes[place + 4..<place + 32])
-      store(XXH3.hash64(header.span.rawBytes, seed: nonce ^ UInt64(place)), 4, at: place, &bytes)
+      bytes.store(XXH3.hash64(header.span.rawBytes, seed: nonce ^ UInt64(place)), 4, at: place)
       place += 32 + padded
     }
-  }
-
-  static func store(_ value: UInt64, _ count: Int, at place: Int, _ bytes: inout [UInt8]) {
-    for byte in 0..<count { bytes[place + byte] = UInt8(truncatingIfNeeded: value >> UInt64(8 * byte)) }
   }
 }

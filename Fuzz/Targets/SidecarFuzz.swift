@@ -1,4 +1,5 @@
 import LogEngine
+import ParserTargets
 import PlatformIO
 import RunLedger
 import StorageTesting
@@ -31,6 +32,9 @@ enum SidecarFuzz {
     return try Ledger.open(
       at: TestLog.path, options: options, fileSystem: disk, environment: SeededEnvironment(seed: 2))
   }
+
+  /// A sound sidecar with two bytes changed, and nothing but its header.
+  static let seeds: [[UInt8]] = [[0, 100, 0, 0, 7, 200, 2, 0, 9], [129, 0]]
 
   /// The first byte chooses the segment and whether the input is the whole sidecar, or changes a sound one: each four bytes
   /// behind are a place and a byte to put there.
@@ -75,9 +79,9 @@ enum SidecarFuzz {
     guard bytes.count > 256 else { return }
     let records = min(bytes.span.rawBytes.loadUInt64(at: 88), 1 << 20)
     let start = 256 + (Int(records) * 4 + 7) & ~7
-    if start <= bytes.count { Frames.store(UInt64(bytes.count - start), 8, at: 128, &bytes) }
-    Frames.store(XXH3.hash64(Array(bytes[256...]).span.rawBytes, seed: 0), 8, at: 136, &bytes)
-    Frames.store(XXH3.hash64(Array(bytes[..<248]).span.rawBytes), 8, at: 248, &bytes)
+    if start <= bytes.count { bytes.store(UInt64(bytes.count - start), 8, at: 128) }
+    bytes.store(XXH3.hash64(Array(bytes[256...]).span.rawBytes, seed: 0), 8, at: 136)
+    bytes.store(XXH3.hash64(Array(bytes[..<248]).span.rawBytes), 8, at: 248)
   }
 }
 
@@ -94,6 +98,9 @@ enum SnapshotFuzz {
     } catch { fatalError("\(error)") }
   }()
 
+  /// A sound list with two bytes changed, and a short one.
+  static let seeds: [[UInt8]] = [[0, 12, 3, 80, 1], [1, 1, 0, 0, 0]]
+
   static func run(_ input: [UInt8]) {
     guard let mode = input.first, input.count <= 4 << 10 else { return }
     var image = snapshot.image
@@ -107,8 +114,8 @@ enum SnapshotFuzz {
       bytes = Array(bytes.prefix(8)) + rest
     }
     if bytes.count > 8 {
-      Frames.store(
-        XXH3.hash64(Array(bytes.dropLast(8)).span.rawBytes), 8, at: bytes.count - 8, &bytes)
+      bytes.store(
+        XXH3.hash64(Array(bytes.dropLast(8)).span.rawBytes), 8, at: bytes.count - 8)
     }
     image.files["SNAPSHOT"] = bytes
     guard let disk = try? image.disk() else { fatalError("no disk") }
@@ -124,27 +131,5 @@ enum SnapshotFuzz {
       return try TestLog.records(TestLog.open(disk, environment: SeededEnvironment(seed: 4)))
     }
     if let written { promise(written == snapshot.texts + ["after"], "a snapshot is taken up whole") }
-  }
-}
-
-/// Lines of an import: what is read is written and read back the same.
-enum LineFuzz {
-  static func run(_ input: [UInt8]) {
-    guard let time = Timestamp(seconds: 1_750_000_000, nanoseconds: 0) else { return }
-    for line in input.split(separator: 10, omittingEmptySubsequences: false) {
-      for rule in [KindRule.dotted, .anyText] {
-        guard
-          let event = try? Event(jsonLine: Array(line).span.rawBytes, kindRule: rule, defaultCreatedAt: time)
-        else { continue }
-        var written: [UInt8] = []
-        event.appendJSONLine(to: &written)
-        promise(!written.contains(10), "a line is one line")
-        let again = try? Event(jsonLine: written.span.rawBytes, kindRule: rule, defaultCreatedAt: time)
-        promise(again?.id == event.id && again?.createdAt == event.createdAt, "an event is read back")
-        var twice: [UInt8] = []
-        again?.appendJSONLine(to: &twice)
-        promise(written == twice, "and written the same again")
-      }
-    }
   }
 }

@@ -125,7 +125,7 @@ struct LogScan: ~Copyable {
     {
       throw changedMeanwhile()
     }
-    var scan = try SegmentScan(file, opened, header)
+    var scan = try SegmentScan(file, header, headerChecksum: opened.headerChecksum)
     var segment = Segment(
       number: opened.number, header: header, source: keepsSources ? .file(file) : nil,
       positions: PositionTable(),

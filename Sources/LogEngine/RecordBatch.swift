@@ -59,7 +59,7 @@ public struct RecordBatch: ~Copyable, Sendable {
   }
 
   /// Completes the headers for the place the frames will have, and tells `place` where each record starts.
-  mutating func seal(
+  package mutating func seal(
     at position: FilePosition, nonce: UInt64, syncedThrough: FilePosition, tally: inout SegmentTally,
     _ place: (FilePosition) -> Void
   ) {
@@ -95,10 +95,10 @@ public enum LogLimits {
 }
 
 /// A frame that holds no record, ready to be written.
-struct ControlFrame {
-  let bytes: [UInt8]
+package struct ControlFrame {
+  package let bytes: [UInt8]
 
-  init(
+  package init(
     _ kind: FrameHeader.Kind, body: [UInt8], at position: FilePosition, nonce: UInt64,
     syncedThrough: FilePosition,
     index: UInt32

@@ -1,22 +1,24 @@
-internal import PlatformIO
+package import PlatformIO
 
 /// Reads a segment file for the scanner, with positional reads so that a bad sector is an error and not a signal.
 ///
 /// Memory: one window, which grows to the largest batch in the file.
-struct SegmentScan: ~Copyable {
+package struct SegmentScan: ~Copyable {
   let file: any LogFile
   let header: SegmentHeader
   private(set) var fileLength: UInt64
-  private(set) var scanner: SegmentScanner
+  package private(set) var scanner: SegmentScanner
   private var window = ByteBuffer()
   private var windowStart = SegmentHeader.dataStart
 
-  init(_ file: any LogFile, _ segment: LogDirectory.OpenedSegment, _ header: SegmentHeader) throws(LogError) {
+  package init(
+    _ file: any LogFile, _ header: SegmentHeader, headerChecksum: UInt64
+  ) throws(LogError) {
     self.file = file
     self.header = header
     fileLength = try Self.length(of: file)
     scanner = SegmentScanner(
-      nonce: header.nonce, headerChecksum: segment.headerChecksum, fileLength: fileLength)
+      nonce: header.nonce, headerChecksum: headerChecksum, fileLength: fileLength)
   }
 
   /// As far as frames may stand in it: a longer file is no writer's, and its positions would not fit the indexes.
@@ -24,7 +26,7 @@ struct SegmentScan: ~Copyable {
     min(try onFile { () throws(FileSystemError) in try file.status().length }, LogLimits.segmentFileByteCount)
   }
 
-  enum Event: Equatable {
+  package enum Event: Equatable {
     case batch
     case sync
     case seal(Seal)
@@ -32,7 +34,7 @@ struct SegmentScan: ~Copyable {
   }
 
   /// The next thing in the segment; the records of a batch go to `visit` first, each with its place and length.
-  mutating func next(_ visit: RecordVisitor) throws(LogError) -> Event {
+  package mutating func next(_ visit: RecordVisitor) throws(LogError) -> Event {
     while true {
       // A copy, because the window is borrowed from the same structure.
       var advanced = scanner
@@ -187,7 +189,7 @@ struct SegmentScan: ~Copyable {
   }
 
   /// Scans on behind the last complete batch and gathers what the verdict needs, then returns to that place.
-  mutating func tailFacts(isSealed: Bool) throws(LogError) -> TailFacts {
+  package mutating func tailFacts(isSealed: Bool) throws(LogError) -> TailFacts {
     let place = scanner
     defer {
       scanner = place
@@ -231,7 +233,7 @@ struct SegmentScan: ~Copyable {
     try onFile { () throws(FileSystemError) in
       try file.forEachChunk(from: start, to: end, mayEndBefore: true) {
         (bytes, place) throws(FileSystemError) in
-        isTorn = isTorn || TearEvidence.isTorn(bytes, at: place)
+        isTorn = isTorn || TearEvidence.isTorn(bytes, at: place, isBeginning: place == start)
       }
     }
     return isTorn
@@ -239,7 +241,7 @@ struct SegmentScan: ~Copyable {
 }
 
 /// Receives a record's offset, its frame's place, and its body. It may be called for a log that turns out damaged later.
-typealias RecordVisitor = (Offset, FilePosition, RawSpan) throws(LogError) -> Void
+package typealias RecordVisitor = (Offset, FilePosition, RawSpan) throws(LogError) -> Void
 
 /// Runs file operations and turns their errors into the log's.
 @discardableResult

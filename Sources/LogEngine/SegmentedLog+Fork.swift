@@ -124,7 +124,8 @@ extension SegmentedLog {
     _ number: SegmentNumber, through last: Offset, in new: LogDirectory
   ) throws(LogError) -> SegmentHeader.Predecessor {
     let (opened, oldHeader) = try readableHeader(number)
-    var scan = try SegmentScan(try directory.openFile(number, .readOnly), opened, oldHeader)
+    var scan = try SegmentScan(
+      try directory.openFile(number, .readOnly), oldHeader, headerChecksum: opened.headerChecksum)
     var header = oldHeader
     header.nonce = environment.randomUInt64()
     header.created = environment.microseconds()

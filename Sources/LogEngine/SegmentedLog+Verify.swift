@@ -220,7 +220,7 @@ extension SegmentedLog {
     }
     guard visit(.segment(description(header, opened, length))) else { return false }
     if headersOnly { return true }
-    var scan = try SegmentScan(file, opened, header)
+    var scan = try SegmentScan(file, header, headerChecksum: opened.headerChecksum)
     while true {
       var place = scan.scanner.position
       let event = try scan.next { _, _, _ in }

@@ -2,8 +2,8 @@ internal import PlatformIO
 internal import Synchronization
 
 /// What a sidecar says of its segment, beside positions and index: which segment, and how far. FORMAT.md, "Sidecar".
-struct SidecarHeader: Sendable, Hashable {
-  static let byteCount = 256
+package struct SidecarHeader: Sendable, Hashable {
+  package static let byteCount = 256
   static let version: UInt32 = 1
   private static let magic: UInt64 = 0x0A0D_5844_494C_5289
 
@@ -27,9 +27,9 @@ struct SidecarHeader: Sendable, Hashable {
   var positionByteCount: UInt64 { UInt64(tally.recordCount) * UInt64(PositionTable.entryByteCount) }
   /// The index starts at a multiple of eight.
   var indexStart: UInt64 { UInt64(Self.byteCount) + (positionByteCount + 7) & ~7 }
-  var fileByteCount: UInt64 { indexStart + indexByteCount }
+  package var fileByteCount: UInt64 { indexStart + indexByteCount }
 
-  func encode() -> ByteBuffer {
+  package func encode() -> ByteBuffer {
     var buffer = ByteBuffer(capacity: Self.byteCount)
     buffer.append(Self.magic)
     buffer.append(Self.version)
@@ -55,7 +55,7 @@ struct SidecarHeader: Sendable, Hashable {
   }
 
   /// nil for anything that this version did not write whole.
-  init?(_ bytes: RawSpan) {
+  package init?(_ bytes: RawSpan) {
     guard bytes.byteCount == Self.byteCount, bytes.loadUInt64(at: 0) == Self.magic,
       bytes.loadUInt32(at: 8) == Self.version, bytes.loadUInt32(at: 12) == UInt32(Self.byteCount),
       XXH3.hash64(bytes.extracting(0..<Self.byteCount - 8)) == bytes.loadUInt64(at: Self.byteCount - 8),

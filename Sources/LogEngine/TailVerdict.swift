@@ -55,20 +55,26 @@ package struct TailFacts: Sendable, Hashable {
 }
 
 /// The marks an interrupted write leaves. A sector reaches the disk whole, not at all (it still reads as zeros), or as a
-/// prefix with zeros behind.
+/// prefix, with zeros behind; and where a write was being taken back by zeros, with the rest of what was written behind those.
 package enum TearEvidence {
   package static let sectorByteCount: UInt64 = 512
+  private static let markByteCount = 8
 
-  /// True if some sector, as far as it lies in `bytes`, is all zeros or ends in at least eight of them. `bytes` starts at
-  /// `position` of the file.
-  package static func isTorn(_ bytes: RawSpan, at position: FilePosition) -> Bool {
+  /// True if some sector, as far as it lies in `bytes`, begins or ends with at least eight zeros, or is nothing else. `bytes`
+  /// starts at `position` of the file; where that is not where the bad bytes begin it counts only as a sector's beginning.
+  package static func isTorn(_ bytes: RawSpan, at position: FilePosition, isBeginning: Bool = true) -> Bool {
     var start = 0
     while start < bytes.byteCount {
       let intoSector = Int((position.rawValue + UInt64(start)) % sectorByteCount)
       let end = min(start + Int(sectorByteCount) - intoSector, bytes.byteCount)
       let sector = bytes.extracting(start..<end)
-      if end - start >= 8, sector.extracting(last: 8).isAllZeros { return true }
-      if sector.isAllZeros, end - start < 8, intoSector == 0 { return true }
+      if sector.byteCount >= markByteCount {
+        if sector.extracting(last: markByteCount).isAllZeros { return true }
+        let hasBeginning = intoSector == 0 || isBeginning && start == 0
+        if hasBeginning, sector.extracting(first: markByteCount).isAllZeros { return true }
+      } else if intoSector == 0, sector.isAllZeros {
+        return true
+      }
       start = end
     }
     return false

@@ -126,7 +126,7 @@ public struct EventView: ~Escapable, Sendable {
   /// What keeps the stored values from being an event; nil if nothing does. Cost: O(length of the text fields).
   package var flaw: String? {
     if storedTime == nil { return "created_at is no timestamp" }
-    if !record.extracting(EventRecord.fixedByteCount..<modelEnd).isUTF8 { return "a text field is not UTF-8" }
+    if !holdsTexts { return "a text field is not UTF-8" }
     do throws(EventError) {
       try Event.validate(id, field: "id")
       try Event.validate(runID, field: "run_id")
@@ -136,6 +136,17 @@ public struct EventView: ~Escapable, Sendable {
       return "\(error)"
     }
     return nil
+  }
+
+  /// All of them at once are UTF-8, and none begins inside a character.
+  private var holdsTexts: Bool {
+    record.extracting(EventRecord.fixedByteCount..<modelEnd).isUTF8 && !isInsideCharacter(idEnd)
+      && !isInsideCharacter(runEnd) && !isInsideCharacter(kindEnd) && !isInsideCharacter(actorEnd)
+      && !isInsideCharacter(sessionEnd) && !isInsideCharacter(profileEnd)
+  }
+
+  private func isInsideCharacter(_ place: Int) -> Bool {
+    place < modelEnd && record.loadUInt8(at: place) & 0xC0 == 0x80
   }
 
   /// A copy of the event. Throws `.corruptEvent` if a text field is not what an event may hold.

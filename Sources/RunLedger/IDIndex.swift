@@ -96,7 +96,8 @@ struct IDIndex: ~Copyable {
 
     init(capacity: Int) {
       self.capacity = capacity
-      slots = WordArray(count: capacity + Self.overflow(capacity))
+      // The first value makes room: where no id was ever entered, none is needed.
+      slots = WordArray(count: 0)
     }
 
     private static func overflow(_ capacity: Int) -> Int { 16 + capacity / 32 }

@@ -1,8 +1,8 @@
-internal import LogEngine
+package import LogEngine
 
 /// Everything a ledger keeps in memory to find events. It is made from the records; what is made for a sealed segment is kept
 /// in the segment's sidecar and only mapped.
-struct LedgerIndex: ~Copyable {
+package struct LedgerIndex: ~Copyable {
   private var ids = IDIndex()
   /// Segments whose ids are not in `ids` yet.
   private var unloaded: [SealedPart] = []
@@ -16,7 +16,7 @@ struct LedgerIndex: ~Copyable {
   private var newRunCount = 0
 
   /// A seed that nobody who names events knows, so that nobody can make their hashes meet. Sidecars bring their own.
-  init(seed: UInt64) {
+  package init(seed: UInt64) {
     self.seed = seed
     growing = GrowingPart(first: 1, seed: seed)
   }
@@ -30,7 +30,7 @@ struct LedgerIndex: ~Copyable {
     if let model = view.modelID { growing.postings.add(.model, model, view.offset) }
   }
 
-  mutating func add(_ event: Event, at offset: Offset) {
+  package mutating func add(_ event: Event, at offset: Offset) {
     add(
       id: event.id.utf8Span.span.rawBytes, run: event.runID.utf8Span.span.rawBytes,
       kind: event.kind.utf8Span.span.rawBytes, actor: event.actor.utf8Span.span.rawBytes, at: offset)
@@ -55,12 +55,12 @@ struct LedgerIndex: ~Copyable {
 
   // MARK: Segments
 
-  mutating func beginSegment(at first: Offset) {
+  package mutating func beginSegment(at first: Offset) {
     if !growing.isEmpty { _ = endSegment() }
     growing = GrowingPart(first: first, seed: seed)
   }
 
-  mutating func endSegment() -> StoredBytes {
+  package mutating func endSegment() -> StoredBytes {
     let bytes = growing.encode(seed: seed)
     guard !growing.isEmpty,
       let part = SealedPart(bytes, first: growing.first, count: growing.count, isInMemory: true)
@@ -73,9 +73,9 @@ struct LedgerIndex: ~Copyable {
     return bytes
   }
 
-  func encodeSegment() -> StoredBytes { growing.encode(seed: seed) }
+  package func encodeSegment() -> StoredBytes { growing.encode(seed: seed) }
 
-  mutating func restoreSegment(_ bytes: StoredBytes, count: Int, isSealed: Bool) -> Bool {
+  package mutating func restoreSegment(_ bytes: StoredBytes, count: Int, isSealed: Bool) -> Bool {
     precondition(growing.isEmpty, "what is in a sidecar comes first")
     guard let part = SealedPart(bytes, first: growing.first, count: count, isInMemory: false) else {
       return false
@@ -105,7 +105,7 @@ struct LedgerIndex: ~Copyable {
   mutating func moveSegment(at first: Offset, to bytes: StoredBytes) { sealed.move(partAt: first, to: bytes) }
 
   /// Segments that end below are gone: all or none of a segment's records are below.
-  mutating func removeAll(below offset: Offset) {
+  package mutating func removeAll(below offset: Offset) {
     start = max(start, offset)
     unloaded.removeAll { $0.end <= offset }
     sealed.removeAll(below: offset)
@@ -120,12 +120,12 @@ struct LedgerIndex: ~Copyable {
   // MARK: Looking up
 
   /// How many events there are.
-  var count: Int { sealed.idCount + growing.idCount }
+  package var count: Int { sealed.idCount + growing.idCount }
 
-  var runCount: Int { sealed.runCount + newRunCount }
+  package var runCount: Int { sealed.runCount + newRunCount }
 
   /// The offsets at which an event of this id may be; read the record to know.
-  mutating func candidates(id: RawSpan) -> [Offset] {
+  package mutating func candidates(id: RawSpan) -> [Offset] {
     loadIDs()
     return ids.candidates(XXH3.hash64(id, seed: seed))
   }
@@ -138,7 +138,7 @@ struct LedgerIndex: ~Copyable {
   }
 
   /// The next offsets of a value behind `after`, in order; none at the end. `place` saves looking for it again.
-  func offsets(
+  package func offsets(
     _ field: PostingField, _ name: RawSpan, after: Offset, limit: Int, _ place: inout PostingPlace
   ) -> [Offset] {
     var found: [Offset] = []
@@ -157,7 +157,7 @@ struct LedgerIndex: ~Copyable {
   }
 
   /// The values of a field by first appearance.
-  func names(of field: PostingField) -> [String] {
+  package func names(of field: PostingField) -> [String] {
     var names = sealed.names(of: field)
     growing.postings.forEachName(of: field) { name in
       if sealed.term(field, name, growing.postings.hash(field, name)) == nil { names.append(name.text) }
@@ -173,7 +173,7 @@ struct LedgerIndex: ~Copyable {
 }
 
 /// Where a walk through a value's postings stopped.
-struct PostingPlace: Sendable {
+package struct PostingPlace: Sendable {
   /// In which sealed segment, by its first offset, and where its next byte is.
   var part: Offset = .zero
   var byte = 0
@@ -181,4 +181,6 @@ struct PostingPlace: Sendable {
   var read = 0
   fileprivate(set) var growing: PostingIndex.Cursor?
   fileprivate(set) var growingFirst: Offset = .zero
+
+  package init() {}
 }

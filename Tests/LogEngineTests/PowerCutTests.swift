@@ -180,6 +180,7 @@ import Testing
     disk.failNextSync(of: RecoveryTests.first)
     #expect(try #require(throws: LogError.self) { try TestLog.append(log, ["x"]) }.code == .outcomeUnknown)
 
+    disk.dropLocks()
     let again = try TestLog.open(disk, environment: SeededEnvironment(seed: 6))
     #expect(again.recovery.outcome == .clean)
     // The application repeats the first of them, which goes where it went before.
@@ -228,6 +229,7 @@ import Testing
         if rolls { try TestLog.append(log, [String(repeating: "x", count: 20_000)]) } else { try log.sync() }
       }
       // The cache shows all of it, and a sync alone would say that it is durable.
+      disk.dropLocks()
       let again = try TestLog.open(disk, environment: SeededEnvironment(seed: 2))
       #expect(again.recovery.outcome == (rolls ? .sealed : .clean))
       try TestLog.append(again, ["three"])

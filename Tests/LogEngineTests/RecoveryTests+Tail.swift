@@ -104,6 +104,29 @@ extension RecoveryTests {
     #expect(steps > 8)
   }
 
+  @Test
+  func `a write that was being taken back when the power failed is a tear, wherever its zeros had come to`()
+    throws
+  {
+    let image = try Self.killed(durable: 1, buffered: 3, size: 400)
+    let (start, next) = (Self.frame(1, size: 400), Self.frame(2, size: 400))
+    for cleared in [start..<start + 8, start..<start + 64, 8704..<8712, 8704..<9000] {
+      try #require(cleared.upperBound < next && start < 8704)
+      var torn = image
+      torn.overwrite(Self.first, at: cleared.lowerBound, with: [UInt8](repeating: 0, count: cleared.count))
+      let (log, disk) = try Self.opened(torn)
+      #expect(log.recovery.outcome == .torn, "\(cleared)")
+      #expect(try TestLog.records(log) == [Self.record(0, 400)])
+      try TestLog.append(log, ["next"])
+      #expect(
+        try TestLog.records(TestLog.open(try DiskImage(of: disk).disk())) == [Self.record(0, 400), "next"])
+    }
+    // Zeros anywhere else are no sector's doing.
+    var rotten = image
+    rotten.overwrite(Self.first, at: start + 72, with: [UInt8](repeating: 0, count: 8))
+    #expect(try Self.refusal(rotten).code == .suspectTail)
+  }
+
   @Test func `a batch without its last frame is not there`() throws {
     let disk = MemoryFileSystem()
     let log = try TestLog.open(disk)

@@ -1,3 +1,4 @@
+import LogEngine
 import RunLedger
 import Testing
 
@@ -124,5 +125,22 @@ struct EventTests {
     #expect(Excerpt.of(String(repeating: "a", count: 60)) == String(repeating: "a", count: 60))
     #expect(Excerpt.of(String(repeating: "a", count: 61)) == String(repeating: "a", count: 60) + "…")
     #expect(Excerpt.of("a\"b\\c\n") == "a\\\"b\\\\c\\n")
+  }
+
+  @Test("A stored character that one field ends in and the next begins with is no text of either")
+  func cutCharacter() throws {
+    let event = try EventTesting.event(runID: "é", kind: "é", actor: "é", sessionID: "é", kindRule: .anyText)
+    // Where each of them has its length.
+    for place in [4, 6, 8] {
+      var buffer = ByteBuffer()
+      EventRecord.encode(event, into: &buffer)
+      buffer.store(UInt8(1), at: place)
+      buffer.store(UInt8(3), at: place + 2)
+      guard let view = EventView(buffer.bytes, at: 1, kindRule: .anyText) else {
+        Issue.record("the shape is an event's")
+        return
+      }
+      #expect(view.flaw == "a text field is not UTF-8")
+    }
   }
 }

@@ -7,9 +7,12 @@ internal import PlatformIO
   private let base: UnsafeMutablePointer<UInt64>
   package let count: Int
 
+  /// What all empty arrays share.
+  private static let nothing = MemoryRegion.zeroed(0)
+
   package init(count: Int) {
     self.count = count
-    region = MemoryRegion.zeroed(count * 8)
+    region = count == 0 ? Self.nothing : MemoryRegion.zeroed(count * 8)
     unsafe base = region.mutableWords
   }
 

@@ -176,8 +176,8 @@ package final class LogStory {
 
   private func text(_ count: Int) -> String {
     counter += 1
-    let filling = Character(Unicode.Scalar(UInt8(97 + counter % 26)))
-    return "\(counter) " + String(repeating: filling, count: count)
+    return "\(counter) "
+      + String(decoding: repeatElement(UInt8(97 + counter % 26), count: count), as: UTF8.self)
   }
 
   private func append(_ log: SegmentedLog, _ records: [String]) throws(LogError) {

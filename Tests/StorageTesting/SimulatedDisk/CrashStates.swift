@@ -193,6 +193,10 @@ package struct CrashStates: Sendable {
     }
   }
 
+  func withoutStaleTails(_ choice: Choice) -> Choice {
+    zip(atoms, choice).map { atom, alternative in if case .tail = atom { 0 } else { alternative } }
+  }
+
   /// The next choice, counting up; false after the last.
   private func advance(_ choice: inout Choice) -> Bool {
     for place in choice.indices {
@@ -362,10 +366,11 @@ extension SimulatedDisk {
   /// What a power cut at this moment may leave.
   package func crashStates() -> CrashStates { CrashStates(state.withLock { $0 }) }
 
-  /// What stands on the disk when the power is back, one of many possibilities.
+  /// What stands on the disk when the power is back, one of many possibilities; without stale bytes, since FORMAT.md assumes a
+  /// file system that shows none.
   package func afterPowerCut(_ generator: inout SeededGenerator) -> SimulatedDisk {
     let states = crashStates()
-    return states.disk(states.random(&generator))
+    return states.disk(states.withoutStaleTails(states.random(&generator)))
   }
 
   /// A disk to which nothing came that was not synced.

@@ -1,0 +1,306 @@
+internal import LogEngine
+internal import RunLedger
+
+/// Any bytes as the index of events in a sidecar. What is believed answers as the bytes say, read from front to end; and what is
+/// not believed leaves no trace.
+enum IndexFuzz {
+  private nonisolated(unsafe) static var bytes = ByteBuffer()
+
+  /// The first byte says whether the segment is sealed, and whether lengths and hashes are made right.
+  static func run(_ input: RawSpan) {
+    guard input.byteCount > SealedIndexModel.headerByteCount else { return }
+    let mode = input.loadUInt8(at: 0)
+    unsafe bytes.truncate(to: 0)
+    unsafe bytes.append(input.extracting(droppingFirst: 1))
+    if mode & 2 == 0 { unsafe repair(&bytes) }
+    let stored = unsafe StoredBytes(copying: bytes.bytes)
+    check(stored, isSealed: mode & 1 == 0)
+  }
+
+  /// Makes the parts' lengths add up, and each term's hash its name's.
+  private static func repair(_ bytes: inout ByteBuffer) {
+    let count = bytes.bytes.loadUInt64(at: 16) & 63
+    bytes.store(SealedIndexModel.version, at: 0)
+    bytes.store(count, at: 16)
+    let ids = min(bytes.bytes.loadUInt64(at: 24), count)
+    bytes.store(ids, at: 24)
+    let rest = bytes.count - SealedIndexModel.headerByteCount - 8 * Int(ids)
+    guard rest >= 0 else { return }
+    let terms = min(bytes.bytes.loadUInt64(at: 32), 5 * count, UInt64(rest / 32))
+    bytes.store(terms, at: 32)
+    let texts = rest - 32 * Int(terms)
+    let names = min(bytes.bytes.loadUInt64(at: 40), UInt64(texts))
+    bytes.store(names, at: 40)
+    bytes.store(UInt64(texts) - names, at: 48)
+    let termsStart = SealedIndexModel.headerByteCount + 8 * Int(ids)
+    let namesStart = termsStart + 32 * Int(terms)
+    for place in stride(from: termsStart, to: namesStart, by: 32) {
+      let field = bytes.bytes.loadUInt8(at: place)
+      let start = namesStart + Int(bytes.bytes.loadUInt32(at: place + 8))
+      let end = start + Int(bytes.bytes.loadUInt16(at: place + 2))
+      guard end <= bytes.count else { continue }
+      let hash = XXH3.hash64(
+        bytes.bytes.extracting(start..<end), seed: bytes.bytes.loadUInt64(at: 8) &+ UInt64(field))
+      bytes.store(UInt32(truncatingIfNeeded: hash), at: place + 4)
+    }
+  }
+
+  private static func check(_ stored: StoredBytes, isSealed: Bool) {
+    let bytes = stored.bytes
+    let count = Int(clamping: bytes.loadUInt64(at: 16))
+    guard count > 0, count < 1 << 20 else { return }
+    var index = LedgerIndex(seed: 5)
+    guard index.restoreSegment(stored, count: count, isSealed: isSealed) else {
+      return promise(index.count == 0 && index.runCount == 0, "what is not believed leaves nothing")
+    }
+    let model = SealedIndexModel(bytes, count: count)
+    promise(model.isWhole, "what is believed lies within its bytes")
+    promise(index.count == model.idCount, "all ids are counted")
+    for number in 0..<model.termCount {
+      let term = model.term(number, bytes)
+      guard let field = PostingField(rawValue: term.field) else { return promise(false, "a field") }
+      let name = bytes.extracting(term.name)
+      checkOffsets(field, name, index, term: term, model: model, bytes, isSealed: isSealed)
+    }
+    // A handful of names stand for all that may be asked for.
+    for letter in UInt8(ascii: "a")...UInt8(ascii: "h") {
+      let name = [letter]
+      let hash = UInt32(truncatingIfNeeded: XXH3.hash64(name.span.rawBytes, seed: model.seed) >> 32)
+      let found = index.candidates(id: name.span.rawBytes)
+      if model.idsRise(bytes) {
+        promise(found == model.offsets(ofID: hash, bytes), "an id is where the index says: \(found)")
+      }
+    }
+    guard !isSealed else { return }
+    let again = index.encodeSegment()
+    var second = LedgerIndex(seed: 5)
+    promise(second.restoreSegment(again, count: count, isSealed: false), "what is encoded is believed")
+    promise(second.encodeSegment().bytes.isEqual(to: again.bytes), "and encoded the same again")
+  }
+
+  /// All at once, and a few at a time.
+  private static func checkOffsets(
+    _ field: PostingField, _ name: RawSpan, _ index: borrowing LedgerIndex, term: SealedIndexModel.Term,
+    model: SealedIndexModel, _ bytes: RawSpan, isSealed: Bool
+  ) {
+    var place = PostingPlace()
+    let all = index.offsets(field, name, after: 0, limit: 1 << 16, &place)
+    promise(
+      all.allSatisfy { $0.rawValue >= 1 && $0.rawValue <= UInt64(model.count) }, "offsets of the segment")
+    if model.isOnly(term, bytes), let expected = model.offsets(of: term, bytes) {
+      promise(all == expected, "a value has the offsets that its postings say: \(all) \(expected)")
+      var paged: [Offset] = []
+      var page = PostingPlace()
+      repeat {
+        let found = index.offsets(field, name, after: paged.last ?? 0, limit: 3, &page)
+        if found.isEmpty { break }
+        paged += found
+      } while paged.count <= expected.count
+      promise(paged == expected, "and the same a few at a time")
+    } else {
+      promise(isSealed, "what is written to is made of sound postings only")
+    }
+  }
+
+  static let seeds: [[UInt8]] = [0, 1].map { mode in
+    var index = LedgerIndex(seed: 5)
+    index.beginSegment(at: 1)
+    for number in 0..<6 {
+      index.add(CatalogFuzz.event(number, number % 3, number % 2), at: Offset(UInt64(number + 1)))
+    }
+    var bytes = index.encodeSegment().bytes.array(0..<index.encodeSegment().count)
+    bytes.insert(UInt8(mode), at: 0)
+    return bytes
+  }
+}
+
+/// FORMAT.md's words on the index of events, read from front to end each time.
+struct SealedIndexModel {
+  static let headerByteCount = 64
+  static let version: UInt32 = 1
+
+  struct Term {
+    var number: Int
+    var field: UInt8
+    var name: Range<Int>
+    var postings: Range<Int>
+    var count: Int
+    var first: UInt64
+    var last: UInt64
+  }
+
+  let count: Int
+  let seed: UInt64
+  let idCount: Int
+  let termCount: Int
+  private let byteCount: Int
+  private let names: Int
+  private let postings: Int
+  private var termsStart: Int { 64 + 8 * idCount }
+  private var namesStart: Int { termsStart + 32 * termCount }
+
+  init(_ bytes: RawSpan, count: Int) {
+    self.count = count
+    byteCount = bytes.byteCount
+    seed = bytes.loadUInt64(at: 8)
+    idCount = Int(bytes.loadUInt64(at: 24))
+    termCount = Int(bytes.loadUInt64(at: 32))
+    names = Int(bytes.loadUInt64(at: 40))
+    postings = Int(bytes.loadUInt64(at: 48))
+  }
+
+  var isWhole: Bool {
+    namesStart + names + postings == byteCount && idCount <= count && termCount <= 5 * count
+  }
+
+  func term(_ number: Int, _ bytes: RawSpan) -> Term {
+    let place = termsStart + 32 * number
+    let name = namesStart + Int(bytes.loadUInt32(at: place + 8))
+    let posting = namesStart + names + Int(bytes.loadUInt32(at: place + 12))
+    return Term(
+      number: number, field: bytes.loadUInt8(at: place),
+      name: name..<name + Int(bytes.loadUInt16(at: place + 2)),
+      postings: posting..<posting + Int(bytes.loadUInt32(at: place + 16)),
+      count: Int(bytes.loadUInt32(at: place + 20)), first: UInt64(bytes.loadUInt32(at: place + 24)),
+      last: UInt64(bytes.loadUInt32(at: place + 28)))
+  }
+
+  /// No other term has the field and the name.
+  func isOnly(_ term: Term, _ bytes: RawSpan) -> Bool {
+    for number in 0..<termCount where number != term.number {
+      let other = self.term(number, bytes)
+      if other.field == term.field, bytes.extracting(other.name).isEqual(to: bytes.extracting(term.name)) {
+        return false
+      }
+    }
+    return true
+  }
+
+  /// nil if the postings are not what the term says of them.
+  func offsets(of term: Term, _ bytes: RawSpan) -> [Offset]? {
+    var index = term.first
+    var found = [Offset(1 + index)]
+    var delta: UInt64 = 0
+    var shift: UInt64 = 0
+    for place in term.postings {
+      let byte = bytes.loadUInt8(at: place)
+      guard shift < 35 else { return nil }
+      delta |= UInt64(byte & 0x7F) << shift
+      shift += 7
+      guard byte & 0x80 == 0 else { continue }
+      index += delta
+      guard delta > 0, index <= term.last else { return nil }
+      found.append(Offset(1 + index))
+      (delta, shift) = (0, 0)
+    }
+    return shift == 0 && index == term.last && found.count == term.count ? found : nil
+  }
+
+  func idsRise(_ bytes: RawSpan) -> Bool {
+    for number in 0..<idCount {
+      let id = bytes.loadUInt64(at: 64 + 8 * number)
+      guard id & UInt64(UInt32.max) < UInt64(count) else { return false }
+      if number > 0, bytes.loadUInt64(at: 64 + 8 * number - 8) >= id { return false }
+    }
+    return true
+  }
+
+  /// Enough of one hash are enough: different ids do not meet that often.
+  func offsets(ofID hash: UInt32, _ bytes: RawSpan) -> [Offset] {
+    var found: [Offset] = []
+    for number in 0..<idCount {
+      let id = bytes.loadUInt64(at: 64 + 8 * number)
+      if UInt32(id >> 32) == hash, found.count < 32 { found.append(Offset(1 + id & UInt64(UInt32.max))) }
+    }
+    return found
+  }
+}
+
+/// The bytes as a program: events to index, segments to end, to restore from their own bytes and to drop. The index answers as a
+/// list of all events does.
+enum CatalogFuzz {
+  static func event(_ id: Int, _ run: Int, _ kind: Int) -> Event {
+    Event(
+      uncheckedID: "i\(id)", runID: "r\(run)", turn: 0, kind: "k.\(kind)", actor: "a", payload: [],
+      createdAt: Timestamp(uncheckedSeconds: 0, nanoseconds: 0), schemaVersion: 1,
+      sessionID: kind == 0 ? "s" : nil,
+      modelProfile: nil, modelID: run == 0 ? "m" : nil)
+  }
+
+  /// Made once: an event costs more than indexing it.
+  private static let events: [(event: Event, id: UInt8, run: UInt8, kind: UInt8)] = (0..<128).map { code in
+    (event(code & 15, code >> 4 & 3, code >> 6), UInt8(code & 15), UInt8(code >> 4 & 3), UInt8(code >> 6))
+  }
+  private static let names: [[UInt8]] = (0..<16).map { Array("i\($0)".utf8) }
+  private static let runs: [[UInt8]] = (0..<4).map { Array("r\($0)".utf8) }
+
+  static func run(_ input: RawSpan) {
+    guard input.byteCount <= 512 else { return }
+    var index = LedgerIndex(seed: 5)
+    index.beginSegment(at: 1)
+    var listed: [(offset: UInt64, id: UInt8, run: UInt8)] = []
+    var next: UInt64 = 1
+    var begun: UInt64 = 1
+    for place in 0..<input.byteCount {
+      let byte = input.loadUInt8(at: place)
+      switch byte {
+      case 0..<128:
+        let (event, id, run, _) = events[Int(byte)]
+        index.add(event, at: Offset(next))
+        listed.append((next, id, run))
+        next += 1
+      case 128..<160:
+        _ = index.endSegment()
+        begun = next
+        index.beginSegment(at: Offset(next))
+      case 160..<192:
+        // As at an opening: a new index from the bytes of the last segment, and what was before is not there.
+        let bytes = index.encodeSegment()
+        let count = bytes.bytes.loadUInt64(at: 16)
+        guard count > 0 else { continue }
+        index = LedgerIndex(seed: 6)
+        index.beginSegment(at: Offset(begun))
+        promise(
+          index.restoreSegment(bytes, count: Int(count), isSealed: byte & 1 == 1),
+          "what was encoded is believed")
+        listed.removeAll { $0.offset < begun }
+        next = begun + count
+        if byte & 1 == 1 { begun = next }
+      case 192..<224:
+        index.removeAll(below: Offset(begun))
+        listed.removeAll { $0.offset < begun }
+      default:
+        next += UInt64(byte & 3)
+      }
+    }
+    check(&index, listed)
+  }
+
+  private static func check(
+    _ index: inout LedgerIndex, _ listed: [(offset: UInt64, id: UInt8, run: UInt8)]
+  ) {
+    promise(index.count == listed.count, "all events are counted")
+    promise(index.runCount == Set(listed.map(\.run)).count, "all runs are counted")
+    for run in 0..<4 {
+      let expected = listed.filter { $0.run == run }.map { Offset($0.offset) }
+      let name = runs[run]
+      var place = PostingPlace()
+      var found: [Offset] = []
+      while true {
+        let page = index.offsets(.run, name.span.rawBytes, after: found.last ?? 0, limit: 3, &place)
+        if page.isEmpty { break }
+        found += page
+      }
+      promise(found == expected, "a run has its events: \(found) \(expected)")
+    }
+    for id in 0..<16 {
+      let expected = listed.filter { $0.id == id }.map { Offset($0.offset) }
+      // An id that is there more often than different ids of one tag could be is entered no more.
+      guard expected.count < 32 else { continue }
+      let name = names[id]
+      promise(index.candidates(id: name.span.rawBytes) == expected, "an id has its events")
+    }
+  }
+
+  static let seeds: [[UInt8]] = [[1, 2, 3, 17, 128, 1, 66, 160, 5], [1, 18, 161, 35, 128, 52, 192, 1]]
+}
