@@ -37,12 +37,13 @@ struct Calibration {
         try replay.begin(lives[next])
         next += 1
       }
-      if let why = try replay.mismatch(Self.content(session + "/" + image.name), at: image.moment) {
+      let verdict = try replay.judge(Self.content(session + "/" + image.name), at: image.moment)
+      if case .impossible(let why) = verdict {
         unexplained += 1
         print("UNEXPLAINED \(session)/\(image.name): \(why)")
       } else {
         explained += 1
-        print("explained \(session)/\(image.name)")
+        print("explained \(session)/\(image.name): \(verdict)")
       }
     }
   }

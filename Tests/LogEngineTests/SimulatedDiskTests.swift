@@ -252,7 +252,7 @@ import Testing
     func explains(_ contents: [(UInt64, [UInt8])]) throws -> [Bool] {
       var replay = DiskReplay()
       try replay.begin(life)
-      return try contents.map { try replay.mismatch(Self.found($1), at: $0) == nil }
+      return try contents.map { try replay.judge(Self.found($1), at: $0).isPossible }
     }
     #expect(
       try explains([(90, old), (110, old), (125, old), (140, old), (160, old)]) == [
@@ -274,8 +274,8 @@ import Testing
         (.write(file: 2, position: 0, bytes: new), start: 100, end: 120),
         (.sync(file: 2), start: 110, end: 130),
       ]))
-    #expect(try replay.mismatch(Self.found(old), at: 200) == nil)
-    #expect(try replay.mismatch(Self.found(new), at: 200) == nil)
+    #expect(try replay.judge(Self.found(old), at: 200).isPossible)
+    #expect(try replay.judge(Self.found(new), at: 200).isPossible)
   }
 
   @Test func `what a killed process was about has happened, in part, or not, and from then on always`() throws
@@ -292,17 +292,17 @@ import Testing
       var replay = DiskReplay()
       try replay.begin(Self.life([(.write(file: 2, position: 0, bytes: new), start: 100, end: nil)]))
       try replay.begin(heir)
-      #expect(try replay.mismatch(Self.found(outcome), at: 300) == nil)
+      #expect(try replay.judge(Self.found(outcome), at: 300).isPossible)
       for other in outcomes where other != outcome {
-        #expect(try replay.mismatch(Self.found(other), at: 300) != nil)
+        #expect(try !replay.judge(Self.found(other), at: 300).isPossible)
       }
-      #expect(try replay.mismatch(Self.found(Array(new[..<1000])), at: 300) != nil)
+      #expect(try !replay.judge(Self.found(Array(new[..<1000])), at: 300).isPossible)
     }
   }
 
   @Test func `what cannot be replayed is said to be so`() throws {
     var replay = DiskReplay()
     try replay.begin([TracedOperation(1, .unlink, "disk/nothing", start: 1, end: 2)])
-    #expect(throws: DiskReplay.Impossible.self) { try replay.mismatch([:], at: 10) }
+    #expect(throws: DiskReplay.Impossible.self) { try replay.judge([:], at: 10) }
   }
 }

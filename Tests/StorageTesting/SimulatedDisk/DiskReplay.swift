@@ -51,6 +51,15 @@ package struct DiskReplay {
     package var description: String
   }
 
+  /// What a real disk held.
+  package enum Verdict: Equatable, Sendable {
+    /// All that had been done, or nothing but what had been synced, or something between.
+    case all, synced, between
+    case impossible(String)
+
+    package var isPossible: Bool { if case .impossible = self { false } else { true } }
+  }
+
   fileprivate struct World {
     let disk: SimulatedDisk
     /// By the number of the operation that opened them.
@@ -85,15 +94,14 @@ package struct DiskReplay {
     for world in worlds { world.disk.dropLocks() }
   }
 
-  /// nil if a cut of the power at this moment, in nanoseconds and not before any other that was asked for, may leave the
-  /// disk so; otherwise why not.
-  package mutating func mismatch(_ found: [String: DiskImage], at moment: UInt64) throws -> String? {
+  /// Whether a cut of the power at this moment, in nanoseconds and not before any other that was asked for, may leave the
+  /// disk so.
+  package mutating func judge(_ found: [String: DiskImage], at moment: UInt64) throws -> Verdict {
     while let operation = rest.first, operation.end ?? .max < moment {
       rest.removeFirst()
       try take(operation)
     }
-    var reason: String?
-    var explaining: [World] = []
+    var verdicts: [Verdict] = []
     for world in worlds {
       var then = world.copy
       for operation in rest where operation.end ?? .max < moment { then.attempt(operation) }
@@ -102,12 +110,19 @@ package struct DiskReplay {
       where operation.end ?? .max >= moment && operation.mayHaveBegun(moment) {
         then.attempt(operation)
       }
-      let why = then.disk.crashStates().mismatch(found, parent: Self.directory)
-      if why == nil { explaining.append(world) } else { reason = reason ?? why }
+      verdicts.append(Self.judge(found, then.disk.crashStates()))
     }
-    if explaining.isEmpty { return reason }
-    worlds = explaining
-    return nil
+    let explaining = zip(worlds, verdicts).filter(\.1.isPossible)
+    if !explaining.isEmpty { worlds = explaining.map(\.0) }
+    return explaining.first?.1 ?? verdicts[0]
+  }
+
+  private static func judge(_ found: [String: DiskImage], _ states: CrashStates) -> Verdict {
+    if let why = states.mismatch(found, parent: directory) { return .impossible(why) }
+    func isLeft(_ choice: CrashStates.Choice) -> Bool {
+      states.disk(choice).crashStates().mismatch(found, parent: directory) == nil
+    }
+    return isLeft(states.everythingArrived) ? .all : isLeft(states.nothingArrived) ? .synced : .between
   }
 
   private mutating func take(_ operation: TracedOperation) throws {
