@@ -55,6 +55,10 @@ IMAGES, QUICK_IMAGES = 60, 14
 KINDS = ["prefix", "none", "subset", "reordered", "sectors", "torn"]
 # What the simulated disk says of an image. Those between put it to the test.
 EXTENTS = {"all": "all had arrived", "synced": "only what was synced had", "between": "some of the rest had"}
+# Where a directory that was removed may come back, empty, although its parent was synced since. On btrfs (Linux 6.18) that takes
+# an exchange of two directories, the removal of one, another such exchange with the same parent, and a sync of the parent after
+# each; `--seed full2 --only btrfs/1` shows it in three runs of four. To a ledger it is what an interrupted copy leaves.
+RETURNING = {"btrfs"}
 MAKING = {"ext4": [["-b", "1024"], ["-b", "4096"]], "xfs": [[]], "btrfs": [[]]}
 WANTED = [
     "opened: clean", "opened: torn", "opened: sealed", "events lost that may be", "unacknowledged batches that are there",
@@ -161,6 +165,8 @@ class Session:
             (self.keep / "mount").write_text(str(self.place / "recorded"))
         self.content = str(self.rng.getrandbits(63))
         self.tally, self.said, self.last_words = Counter(), [], []
+        # No ledger, only files, for the simulated disk to explain.
+        self.scribbles = bool(explore) and not environment and number % 4 == 3
 
     def child(self, path, mode, life, *more):
         return lives.Child([self.writer, mode, str(path / "l"), self.content, str(life), *map(str, more)], self.environment)
@@ -196,11 +202,14 @@ class Session:
 
     def live(self, path, life):
         words = ["--trace", self.keep / f"trace-{life}.jsonl"] if self.keep else []
-        words += ["--mood", self.rng.choice(lives.MOODS), "--operations", self.rng.choice([15, 30, 60])]
-        if self.rng.random() < 0.5:
-            # Between flushes far apart much is under way.
-            words += ["--sync", "never"]
-        child = self.child(path, "live", life, *words)
+        if self.scribbles:
+            words += ["--operations", self.rng.choice([50, 100, 200])]
+        else:
+            words += ["--mood", self.rng.choice(lives.MOODS), "--operations", self.rng.choice([15, 30, 60])]
+            if self.rng.random() < 0.5:
+                # Between flushes far apart much is under way.
+                words += ["--sync", "never"]
+        child = self.child(path, "scribble" if self.scribbles else "live", life, *words)
         draw = self.rng.random()
         with (disks.Writeback(path / "l", 0.001) if draw < 0.4
               else disks.Writeback(path, self.rng.choice([0.001, 0.005, 0.02]), whole=True) if draw < 0.75
@@ -240,7 +249,7 @@ class Session:
                     open_writes.append(entry[3:5])
             applied = point
             moment = self.entries[point][1]
-            while told < len(self.said) and self.said[told][0] <= moment:
+            while told < len(self.said) and self.said[told][0] <= moment and not self.scribbles:
                 story.tell(self.said[told][2], self.said[told][1])
                 told += 1
             self.last_words = [f"{life}: {line}" for _, life, line in self.said[max(0, told - 10) : told]]
@@ -295,6 +304,8 @@ class Session:
             if self.keep:
                 kept = self.keep / f"{number:04}-{how}-{moment}"
                 disks.call("cp", "-a", "--sparse=always", disk.path, kept)
+            if self.scribbles:
+                return
             before = lf.fingerprint(disk.path) if number % 4 == 0 else None
             life = 1000
             if before is not None:
@@ -314,21 +325,24 @@ class Session:
             return
         done = subprocess.run(
             [self.explore, "--calibrate", str(self.keep)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        reasons = []
+        reasons, returned = [], 0
         for line in done.stdout.splitlines():
             word, _, rest = line.partition(" ")
-            if word in ("explained", "UNEXPLAINED"):
-                name, _, reason = rest.removeprefix(f"{self.keep}/").partition(": ")
-                self.tally[f"{self.kind}: {word}, {name.split('-')[1]}"] += 1
-                if word == "explained":
-                    self.tally[f"{self.kind}: explained, {EXTENTS[reason]}"] += 1
-                else:
-                    reasons.append(f"{name}: {reason}")
+            name, _, reason = rest.removeprefix(f"{self.keep}/").partition(": ")
+            if word == "explained":
+                self.tally[f"{self.kind}: explained, {name.split('-')[1]}"] += 1
+                self.tally[f"{self.kind}: explained, {EXTENTS[reason]}"] += 1
+            elif word == "RETURNED" and self.kind in RETURNING:
+                self.tally[f"{self.kind}: explained but for an empty directory that is back"] += 1
+                returned += 1
+            elif word in ("RETURNED", "UNEXPLAINED"):
+                self.tally[f"{self.kind}: UNEXPLAINED, {name.split('-')[1]}"] += 1
+                reasons.append(f"{name}: {reason}")
         if reasons:
             raise Violation(
                 f"the simulated disk cannot produce {len(reasons)} of the images; {reasons[0]}\n"
                 f"  again: {self.explore} --calibrate {self.keep}")
-        if done.returncode:
+        if done.returncode and not (done.returncode == 1 and returned):
             raise Violation(f"{self.explore} ended with {done.returncode}: {done.stdout[-1000:]}")
 
     def hear_out(self, child, life, story):

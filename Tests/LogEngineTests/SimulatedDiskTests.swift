@@ -80,6 +80,20 @@ import Testing
     #expect(try Self.outcomes(disk).map { $0?.count } == [2600])
   }
 
+  @Test func `of a cut file there may be all, or zeros in place of what was cut off`() throws {
+    let (disk, file) = try Self.file(Self.bytes(1, 1000))
+    try file.setLength(300)
+    let outcomes = try Self.outcomes(disk)
+    let first = Self.bytes(1, 300) + Self.bytes(0, 212)
+    #expect(
+      outcomes.isSuperset(of: [
+        Self.bytes(1, 300), Self.bytes(1, 1000), first + Self.bytes(1, 488), first + Self.bytes(0, 488),
+      ]))
+    #expect(outcomes.allSatisfy { $0?.starts(with: Self.bytes(1, 300)) == true })
+    try file.sync()
+    #expect(try Self.outcomes(disk) == [Self.bytes(1, 300)])
+  }
+
   @Test func `a name is there once the directory is synced, and not by the sync of the file`() throws {
     let disk = SimulatedDisk()
     let file = try disk.open(Self.path, .createNew)

@@ -160,6 +160,12 @@ struct DiskState: Sendable {
         file.grow(to: length, time)
         if old < file.stored.count { file.touch(old..<min(length, file.stored.count), time) }
       } else if length < file.seen.count {
+        // Zeros take the rest of its page first, and may arrive without the cut.
+        let end = min((length / Self.pageByteCount + 1) * Self.pageByteCount, file.seen.count)
+        if !file.seen.areZeros(length..<end) {
+          file.seen.replaceSubrange(length..<end, with: repeatElement(0, count: end - length))
+          file.touch(length..<end, time)
+        }
         file.seen.removeLast(file.seen.count - length)
         file.noteLength(length, time, length)
         file.written = file.written.filter { $0 * Self.pageByteCount < length }
