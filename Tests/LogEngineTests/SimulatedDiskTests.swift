@@ -80,6 +80,15 @@ import Testing
     #expect(try Self.outcomes(disk).map { $0?.count } == [2600])
   }
 
+  @Test func `what was cut off before it was synced does not come back when the file grows`() throws {
+    let (disk, file) = try Self.file([])
+    try file.write(Self.bytes(1, 2000).span.rawBytes, at: 0)
+    try file.setLength(100)
+    try file.preallocate(2000)
+    try file.sync()
+    #expect(try Self.outcomes(disk) == [Self.bytes(1, 100) + Self.bytes(0, 1900)])
+  }
+
   @Test func `of a cut file there may be all, or zeros in place of what was cut off`() throws {
     let (disk, file) = try Self.file(Self.bytes(1, 1000))
     try file.setLength(300)

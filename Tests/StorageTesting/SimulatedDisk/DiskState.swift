@@ -155,10 +155,12 @@ struct DiskState: Sendable {
     let time = time
     modify(inode) { file in
       if length > file.seen.count {
-        // What a cut file grows again by reads as zeros, whatever was stored there.
+        // What a cut file grows again by reads as zeros, whatever was stored there, or was to be.
         let old = file.seen.count
         file.grow(to: length, time)
-        if old < file.stored.count { file.touch(old..<min(length, file.stored.count), time) }
+        let dirtyEnd = ((file.sectors.keys.max() ?? -1) + 1) * Self.sectorByteCount
+        let end = min(length, max(file.stored.count, dirtyEnd))
+        if old < end { file.touch(old..<end, time) }
       } else if length < file.seen.count {
         // Zeros take the rest of its page first, and may arrive without the cut.
         let end = min((length / Self.pageByteCount + 1) * Self.pageByteCount, file.seen.count)
