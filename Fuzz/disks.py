@@ -61,20 +61,23 @@ def why_unusable(kind, top):
 
 
 class Writeback:
-    """Lets the system write segments back while the `with` lasts, every few milliseconds instead of seconds: unsynced bytes
-    reach the disk, without a flush, as they may at any time."""
+    """Lets the system write back while the `with` lasts, every few milliseconds instead of seconds: what nobody synced reaches
+    the disk as it may at any time. Of the newest segment, without a flush; or, `whole`, of everything, and the journal too."""
 
     LIBRARY = ctypes.CDLL(None, use_errno=True)
     # SYNC_FILE_RANGE_WRITE: begin, and wait for nothing.
     BEGIN = 2
 
-    def __init__(self, path, seconds):
-        self.path, self.seconds, self.is_over = path, seconds, threading.Event()
+    def __init__(self, path, seconds, whole=False):
+        self.path, self.seconds, self.whole, self.is_over = path, seconds, whole, threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
 
     def run(self):
         while not self.is_over.wait(self.seconds):
             try:
+                if self.whole:
+                    self.write_all()
+                    continue
                 newest = max((name for name in os.listdir(self.path) if name.endswith(".seg")), default=None)
                 if newest is None:
                     continue
@@ -84,6 +87,11 @@ class Writeback:
                 continue
             self.LIBRARY.sync_file_range(file, ctypes.c_int64(0), ctypes.c_int64(0), self.BEGIN)
             os.close(file)
+
+    def write_all(self):
+        directory = os.open(self.path, os.O_RDONLY)
+        self.LIBRARY.syncfs(directory)
+        os.close(directory)
 
     def __enter__(self):
         self.thread.start()

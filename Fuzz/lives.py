@@ -26,12 +26,16 @@ PATIENCE = 60
 
 
 def find_writer(argument=None):
+    return find_program("writer", argument)
+
+
+def find_program(name, argument=None):
     if argument:
         return os.path.abspath(argument)
-    binary = ROOT / ".build/release/writer"
+    binary = ROOT / ".build/release" / name
     if not binary.exists():
-        print("building writer", file=sys.stderr)
-        subprocess.run(["swift", "build", "-c", "release", "--product", "writer"], cwd=ROOT, check=True)
+        print(f"building {name}", file=sys.stderr)
+        subprocess.run(["swift", "build", "-c", "release", "--product", name], cwd=ROOT, check=True)
     return str(binary)
 
 

@@ -54,8 +54,8 @@ def parts(kind, seed, allow_skip):
         "kills": (python("kills.py", "--seed", seed, *quick), True),
         "cuts": (python("power-cuts.py", "--seed", seed, *quick, *skip), True),
         "cuts-canary": (python("power-cuts.py", "--seed", seed, "--quick", "--canary", *skip), False),
-        "replay": (python("block-replay.py", "--seed", seed, *(["--images", "1200"] if is_long else quick), *skip), True),
-        "replay-canary": (python("block-replay.py", "--seed", seed, "--quick", "--canary", *skip), False),
+        "replay": (python("block-replay.py", "--calibrate", "--seed", seed, *(["--images", "1200"] if is_long else quick), *skip), True),
+        "replay-canary": (python("block-replay.py", "--calibrate", "--seed", seed, "--quick", "--canary", *skip), False),
         "calls": (python("strace-faults.py", "--seed", seed, *(["--every", "12"] if is_long else quick)), False),
         "full": (python("full-disk.py", "--seed", seed, "--quick"), False),
         "import": (python("kill-import.py", "--cycles", "100" if is_long else "10"), False),
@@ -107,6 +107,9 @@ def rows(name, numbers):
     elif name == "replay":
         yield "crash images", numbers["images"]
         yield from ((f"  {key}", count) for key, count in numbers["numbers"].items() if key.endswith(": images"))
+        extents = (": explained, all had arrived", ": explained, only what was synced had", ": explained, some of the rest had")
+        yield "explained by the simulated disk", sum(
+            count for key, count in numbers["numbers"].items() if key.endswith(extents))
 
 
 def main():

@@ -14,6 +14,7 @@ struct Arguments {
   var seed: UInt64 = 1
   var only: Part?
   var json: String?
+  var calibration: String?
 
   init(_ words: some Sequence<String>) throws {
     var words = Array(words)
@@ -27,6 +28,7 @@ struct Arguments {
       case "--threads": threads = Int(try Self.number(value, name))
       case "--seed": seed = UInt64(try Self.number(value, name))
       case "--json": json = value
+      case "--calibrate": calibration = value
       case "--only":
         guard let part = Part(rawValue: value) else { throw Wrong(description: "there is no part \(value)") }
         only = part

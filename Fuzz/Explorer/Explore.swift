@@ -9,12 +9,15 @@ import StorageTesting
 struct Explore {
   static let usage = """
     usage: explore [--seconds N] [--threads N] [--seed N] [--only crashes|faults|rot|lies] [--json FILE]
+           explore --calibrate DIR
 
       --seconds   the time for all parts together; 60 unless given
       --threads   as many as there are processors unless given
       --seed      of everything random; 1 unless given
       --only      one part, with all the time for itself
       --json      the table's numbers, in a file
+      --calibrate instead of all that: says of each image that Fuzz/block-replay.py --keep DIR has left whether the simulated disk
+                  can produce it too, and exits with 1 if it cannot
 
     """
 
@@ -26,6 +29,7 @@ struct Explore {
       print("explore: \(error)\n\(usage)", terminator: "")
       exit(2)
     }
+    if let directory = arguments.calibration { calibrate(directory) }
     var report = Report()
     do {
       for part in Part.allCases where arguments.only == nil || arguments.only == part {
@@ -50,6 +54,19 @@ struct Explore {
     if !report.shortfalls.isEmpty {
       print("explore: " + report.shortfalls.joined(separator: "; "))
       exit(1)
+    }
+  }
+}
+
+extension Explore {
+  private static func calibrate(_ directory: String) -> Never {
+    do {
+      let result = try Calibration(directory)
+      print("\(result.explained) images explained, \(result.unexplained) not")
+      exit(result.unexplained == 0 ? 0 : 1)
+    } catch {
+      print("explore: \(error)")
+      exit(2)
     }
   }
 }

@@ -4,7 +4,7 @@ internal import RunLedger
 
 /// What the child is to do, from its arguments.
 struct Order {
-  enum Mode: String { case live, look, check }
+  enum Mode: String { case live, look, check, scribble }
 
   var mode: Mode
   var path: String
@@ -85,6 +85,7 @@ struct Program {
         try life.live()
       case .look: try look()
       case .check: try check()
+      case .scribble: try scribble()
       }
       return .done
     } catch {
@@ -149,6 +150,16 @@ struct Program {
     // Whoever opens what was recovered finds the same.
     try look()
     try verify()
+  }
+
+  private func scribble() throws(Ending) {
+    var scribbler = Scribbler(self)
+    do throws(FileSystemError) {
+      try scribbler.scribble()
+    } catch {
+      Report.say("e fileSystem \(error.code) scribble: \(error)")
+      throw .failed
+    }
   }
 
   /// After a recovery everything is sound.

@@ -4,10 +4,11 @@ internal import PlatformIO
 /// A file system that writes down every operation that changes or reads the disk, with its bytes and times, so that what a
 /// real disk made of them can be held against what a simulated one may make of them.
 ///
-/// JSON lines, each by one write: `{"n":7,"op":"write","path":…,"position":…,"bytes":"hex","start":ns}` before an operation and
-/// `{"n":7,"end":ns,"error":null}` after it, so that one without an end was under way. The operations are FileSystem's and
-/// LogFile's, by their names; `open` has the mode, `write` the bytes, `read` and `map` only how many. What only asks
-/// (`status`, `entries`, `nextData`) is left out.
+/// JSON lines, each by one write: `{"n":7,"op":"write","path":…,"file":5,"position":…,"bytes":"hex","start":ns}` before an
+/// operation and `{"n":7,"end":ns,"error":null}` after it, so that one without an end was under way. The operations are
+/// FileSystem's and LogFile's, by their names; `open` has the mode, `write` the bytes, `read` and `map` only how many. `file` is
+/// the number of the `open` that gave the file, which may have another name since. What only asks (`status`, `entries`,
+/// `nextData`) is left out.
 final class TracedFileSystem: FileSystem {
   private struct Log {
     var file: any LogFile
@@ -43,7 +44,7 @@ final class TracedFileSystem: FileSystem {
   }
 
   fileprivate func trace<R>(
-    _ operation: String, _ path: String, _ more: String = "", _ body: () throws(FileSystemError) -> R
+    _ operation: String, _ path: String, _ more: String = "", _ body: (Int) throws(FileSystemError) -> R
   ) throws(FileSystemError) -> R {
     let number = log.update { log in
       log.count += 1
@@ -54,7 +55,7 @@ final class TracedFileSystem: FileSystem {
       return log.count
     }
     do throws(FileSystemError) {
-      let result = try body()
+      let result = try body(number)
       finish(number, "null")
       return result
     } catch {
@@ -92,7 +93,7 @@ final class TracedFileSystem: FileSystem {
   func isRemote(_ path: String) throws(FileSystemError) -> Bool { try base.isRemote(path) }
 
   func createDirectory(_ path: String) throws(FileSystemError) -> Bool {
-    try trace("createDirectory", path) { () throws(FileSystemError) in try base.createDirectory(path) }
+    try trace("createDirectory", path) { _ throws(FileSystemError) in try base.createDirectory(path) }
   }
 
   func entries(of directory: String) throws(FileSystemError) -> [String] { try base.entries(of: directory) }
@@ -100,89 +101,97 @@ final class TracedFileSystem: FileSystem {
   func status(of path: String) throws(FileSystemError) -> FileStatus? { try base.status(of: path) }
 
   func open(_ path: String, _ mode: FileOpenMode) throws(FileSystemError) -> any LogFile {
-    try trace("open", path, ",\"mode\":\"\(mode)\"") { () throws(FileSystemError) in
-      TracedFile(try base.open(path, mode), self)
+    try trace("open", path, ",\"mode\":\"\(mode)\"") { number throws(FileSystemError) in
+      TracedFile(try base.open(path, mode), number, self)
     }
   }
 
   func link(_ path: String, as newPath: String) throws(FileSystemError) {
-    try trace("link", path, ",\"to\":\(Self.quoted(newPath))") { () throws(FileSystemError) in
+    try trace("link", path, ",\"to\":\(Self.quoted(newPath))") { _ throws(FileSystemError) in
       try base.link(path, as: newPath)
     }
   }
 
   func rename(_ path: String, to newPath: String) throws(FileSystemError) {
-    try trace("rename", path, ",\"to\":\(Self.quoted(newPath))") { () throws(FileSystemError) in
+    try trace("rename", path, ",\"to\":\(Self.quoted(newPath))") { _ throws(FileSystemError) in
       try base.rename(path, to: newPath)
     }
   }
 
   func renameNew(_ path: String, to newPath: String) throws(FileSystemError) {
-    try trace("renameNew", path, ",\"to\":\(Self.quoted(newPath))") { () throws(FileSystemError) in
+    try trace("renameNew", path, ",\"to\":\(Self.quoted(newPath))") { _ throws(FileSystemError) in
       try base.renameNew(path, to: newPath)
     }
   }
 
   func exchange(_ path: String, with otherPath: String) throws(FileSystemError) {
-    try trace("exchange", path, ",\"to\":\(Self.quoted(otherPath))") { () throws(FileSystemError) in
+    try trace("exchange", path, ",\"to\":\(Self.quoted(otherPath))") { _ throws(FileSystemError) in
       try base.exchange(path, with: otherPath)
     }
   }
 
   func unlink(_ path: String) throws(FileSystemError) {
-    try trace("unlink", path) { () throws(FileSystemError) in try base.unlink(path) }
+    try trace("unlink", path) { _ throws(FileSystemError) in try base.unlink(path) }
   }
 
   func removeDirectory(_ path: String) throws(FileSystemError) {
-    try trace("removeDirectory", path) { () throws(FileSystemError) in try base.removeDirectory(path) }
+    try trace("removeDirectory", path) { _ throws(FileSystemError) in try base.removeDirectory(path) }
   }
 
   func syncDirectory(_ path: String) throws(FileSystemError) {
-    try trace("syncDirectory", path) { () throws(FileSystemError) in try base.syncDirectory(path) }
+    try trace("syncDirectory", path) { _ throws(FileSystemError) in try base.syncDirectory(path) }
   }
 }
 
 private final class TracedFile: LogFile {
   private let base: any LogFile
+  private let number: Int
   private let owner: TracedFileSystem
 
-  init(_ base: any LogFile, _ owner: TracedFileSystem) {
+  init(_ base: any LogFile, _ number: Int, _ owner: TracedFileSystem) {
     self.base = base
+    self.number = number
     self.owner = owner
   }
 
   var path: String { base.path }
 
+  private func trace<R>(
+    _ operation: String, _ more: String = "", _ body: () throws(FileSystemError) -> R
+  ) throws(FileSystemError) -> R {
+    try owner.trace(operation, path, ",\"file\":\(number)\(more)") { _ throws(FileSystemError) in try body() }
+  }
+
   func status() throws(FileSystemError) -> FileStatus { try base.status() }
 
   func read(into buffer: inout MutableRawSpan, at position: UInt64) throws(FileSystemError) -> Int {
     // A closure may not keep the borrowed buffer, so the call stands outside of one.
-    try owner.trace(
-      "read", path, ",\"position\":\(position),\"count\":\(buffer.byteCount)"
-    ) { () throws(FileSystemError) in }
+    try trace("read", ",\"position\":\(position),\"count\":\(buffer.byteCount)") {
+      () throws(FileSystemError) in
+    }
     return try base.read(into: &buffer, at: position)
   }
 
   func write(_ bytes: RawSpan, at position: UInt64) throws(FileSystemError) {
-    try owner.trace(
-      "write", path, ",\"position\":\(position),\"bytes\":\"\(TracedFileSystem.hex(bytes))\""
+    try trace(
+      "write", ",\"position\":\(position),\"bytes\":\"\(TracedFileSystem.hex(bytes))\""
     ) { () throws(FileSystemError) in try base.write(bytes, at: position) }
   }
 
   func preallocate(_ length: UInt64) throws(FileSystemError) {
-    try owner.trace("preallocate", path, ",\"length\":\(length)") { () throws(FileSystemError) in
+    try trace("preallocate", ",\"length\":\(length)") { () throws(FileSystemError) in
       try base.preallocate(length)
     }
   }
 
   func setLength(_ length: UInt64) throws(FileSystemError) {
-    try owner.trace("setLength", path, ",\"length\":\(length)") { () throws(FileSystemError) in
+    try trace("setLength", ",\"length\":\(length)") { () throws(FileSystemError) in
       try base.setLength(length)
     }
   }
 
   func sync() throws(FileSystemError) {
-    try owner.trace("sync", path) { () throws(FileSystemError) in try base.sync() }
+    try trace("sync") { () throws(FileSystemError) in try base.sync() }
   }
 
   func startWriteback(from start: UInt64, to end: UInt64) { base.startWriteback(from: start, to: end) }
@@ -192,7 +201,7 @@ private final class TracedFile: LogFile {
   }
 
   func map(_ length: UInt64) throws(FileSystemError) -> MemoryRegion {
-    try owner.trace("map", path, ",\"length\":\(length)") { () throws(FileSystemError) in
+    try trace("map", ",\"length\":\(length)") { () throws(FileSystemError) in
       try base.map(length)
     }
   }

@@ -63,6 +63,46 @@ import Testing
     #expect(try Self.outcomes(disk) == [Self.bytes(1, 512)])
   }
 
+  @Test func `a file that grows may stop at any sector on the way`() throws {
+    let (disk, file) = try Self.file(Self.bytes(1, 700))
+    try file.preallocate(2000)
+    try file.setLength(1200)
+    try file.setLength(2600)
+    let lengths = Set(try Self.outcomes(disk).map { $0?.count })
+    #expect(lengths == [700, 1024, 1200, 1536, 2000, 2048, 2560, 2600])
+    let crash = disk.crashStates()
+    for length in 0...3000 {
+      var image = DiskImage()
+      image.files["file"] = Self.bytes(1, min(length, 700)) + Self.bytes(0, max(0, length - 700))
+      #expect((crash.mismatch(image, directory: "log") == nil) == lengths.contains(length), "\(length)")
+    }
+    try file.sync()
+    #expect(try Self.outcomes(disk).map { $0?.count } == [2600])
+  }
+
+  @Test func `what was cut off before it was synced does not come back when the file grows`() throws {
+    let (disk, file) = try Self.file([])
+    try file.write(Self.bytes(1, 2000).span.rawBytes, at: 0)
+    try file.setLength(100)
+    try file.preallocate(2000)
+    try file.sync()
+    #expect(try Self.outcomes(disk) == [Self.bytes(1, 100) + Self.bytes(0, 1900)])
+  }
+
+  @Test func `of a cut file there may be all, or zeros in place of what was cut off`() throws {
+    let (disk, file) = try Self.file(Self.bytes(1, 1000))
+    try file.setLength(300)
+    let outcomes = try Self.outcomes(disk)
+    let first = Self.bytes(1, 300) + Self.bytes(0, 212)
+    #expect(
+      outcomes.isSuperset(of: [
+        Self.bytes(1, 300), Self.bytes(1, 1000), first + Self.bytes(1, 488), first + Self.bytes(0, 488),
+      ]))
+    #expect(outcomes.allSatisfy { $0?.starts(with: Self.bytes(1, 300)) == true })
+    try file.sync()
+    #expect(try Self.outcomes(disk) == [Self.bytes(1, 300)])
+  }
+
   @Test func `a name is there once the directory is synced, and not by the sync of the file`() throws {
     let disk = SimulatedDisk()
     let file = try disk.open(Self.path, .createNew)
@@ -166,5 +206,126 @@ import Testing
         #expect(crash.mismatch(image, directory: TestLog.path) != nil)
       }
     }
+  }
+
+  @Test func `directories are explained along with the names that lead to them`() throws {
+    var image = DiskImage()
+    image.files["file"] = [1]
+    let disk = SimulatedDisk(image, directory: "disk")
+    _ = try disk.createDirectory("disk/new")
+    let file = try disk.open("disk/new/file", .createNew)
+    try file.write([2].span.rawBytes, at: 0)
+    try file.sync()
+    try disk.syncDirectory("disk/new")
+    try disk.renameNew("disk/new", to: "disk/log")
+    func explains(_ found: [String: [String: [UInt8]]], _ disk: SimulatedDisk) -> Bool {
+      let images = found.mapValues { files in
+        var image = DiskImage()
+        image.files = files
+        return image
+      }
+      return disk.crashStates().mismatch(images, parent: "disk") == nil
+    }
+    try disk.unlink("disk/file")
+    #expect(explains([:], disk))
+    #expect(explains(["new": ["file": [2]]], disk))
+    #expect(explains(["log": ["file": [2]]], disk))
+    #expect(!explains(["log": [:]], disk), "its names were synced")
+    #expect(!explains(["log": ["file": [3]]], disk))
+    #expect(!explains(["log": ["file": [2]], "new": ["file": [2]]], disk), "a rename is whole")
+    try disk.syncDirectory("disk")
+    #expect(!explains(["new": ["file": [2]]], disk))
+    #expect(explains(["log": ["file": [2]]], disk))
+  }
+
+  // MARK: Replaying
+
+  /// A life that makes a log's file of eight bytes, durably, and then does more.
+  private static func life(_ more: [(TracedOperation.Call, start: UInt64, end: UInt64?)]) -> [TracedOperation]
+  {
+    let begin: [TracedOperation.Call] = [
+      .createDirectory, .open(.createNew), .write(file: 2, position: 0, bytes: bytes(1, 8)), .sync(file: 2),
+      .syncDirectory, .syncDirectory,
+    ]
+    let paths = ["disk/l", "disk/l/f", "disk/l/f", "disk/l/f", "disk/l", "disk"]
+    let first = zip(begin, paths).enumerated().map { place, made in
+      let start = UInt64(10 * place)
+      return TracedOperation(place + 1, made.0, made.1, start: start, end: start + 5)
+    }
+    return first
+      + more.enumerated().map { place, operation in
+        TracedOperation(place + 7, operation.0, "disk/l/f", start: operation.start, end: operation.end)
+      }
+  }
+
+  private static func found(_ content: [UInt8]) -> [String: DiskImage] {
+    var image = DiskImage()
+    image.files["f"] = content
+    return ["l": image]
+  }
+
+  @Test func `a replay explains what was under way, and not what was not there`() throws {
+    let old = Self.bytes(1, 8)
+    let new = Self.bytes(2, 8)
+    let life = Self.life([
+      (.write(file: 2, position: 0, bytes: new), start: 100, end: 120),
+      (.sync(file: 2), start: 130, end: 150),
+    ])
+    /// At these moments, one after the other.
+    func explains(_ contents: [(UInt64, [UInt8])]) throws -> [Bool] {
+      var replay = DiskReplay()
+      try replay.begin(life)
+      return try contents.map { try replay.judge(Self.found($1), at: $0).isPossible }
+    }
+    #expect(
+      try explains([(90, old), (110, old), (125, old), (140, old), (160, old)]) == [
+        true, true, true, true, false,
+      ])
+    #expect(
+      try explains([(90, new), (110, new), (125, new), (140, new), (160, new)]) == [
+        false, true, true, true, true,
+      ])
+    #expect(try explains([(160, [2, 2, 2, 3, 2, 2, 2, 2])]) == [false], "one bit")
+  }
+
+  @Test func `a sync covers what ended before it began`() throws {
+    let old = Self.bytes(1, 8)
+    let new = Self.bytes(2, 8)
+    var replay = DiskReplay()
+    try replay.begin(
+      Self.life([
+        (.write(file: 2, position: 0, bytes: new), start: 100, end: 120),
+        (.sync(file: 2), start: 110, end: 130),
+      ]))
+    #expect(try replay.judge(Self.found(old), at: 200).isPossible)
+    #expect(try replay.judge(Self.found(new), at: 200).isPossible)
+  }
+
+  @Test func `what a killed process was about has happened, in part, or not, and from then on always`() throws
+  {
+    let old = Self.bytes(1, 8)
+    let new = Self.bytes(2, 5000)
+    // The heir syncs what it finds.
+    let heir = [(TracedOperation.Call.open(.readWrite), 200), (.sync(file: 1), 210)].enumerated().map {
+      place, operation in
+      TracedOperation(place + 1, operation.0, "disk/l/f", start: operation.1, end: operation.1 + 5)
+    }
+    let outcomes = [old, Array(new[..<4096]), new]
+    for outcome in outcomes {
+      var replay = DiskReplay()
+      try replay.begin(Self.life([(.write(file: 2, position: 0, bytes: new), start: 100, end: nil)]))
+      try replay.begin(heir)
+      #expect(try replay.judge(Self.found(outcome), at: 300).isPossible)
+      for other in outcomes where other != outcome {
+        #expect(try !replay.judge(Self.found(other), at: 300).isPossible)
+      }
+      #expect(try !replay.judge(Self.found(Array(new[..<1000])), at: 300).isPossible)
+    }
+  }
+
+  @Test func `what cannot be replayed is said to be so`() throws {
+    var replay = DiskReplay()
+    try replay.begin([TracedOperation(1, .unlink, "disk/nothing", start: 1, end: 2)])
+    #expect(throws: DiskReplay.Impossible.self) { try replay.judge([:], at: 10) }
   }
 }

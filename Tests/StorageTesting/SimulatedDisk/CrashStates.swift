@@ -11,6 +11,7 @@ package struct CrashStates: Sendable {
     case change(Inode, Int)
     /// How many of the changes of names and lengths an ordered journal has committed.
     case journal([Int])
+    /// Alternatives above the lengths are those between, where growing stopped.
     case length(Inode)
     /// What stands where nothing was stored: zeros, or stale bytes.
     case tail(Inode)
@@ -28,13 +29,15 @@ package struct CrashStates: Sendable {
     case zeroTailed
     /// The same with somebody else's old bytes.
     case staleTailed
+    /// A file grew, but not as far as it was to.
+    case partlyGrown
     /// A name was changed, and is not.
     case missingEntry
   }
 
   let state: DiskState
   let atoms: [Atom]
-  /// How many alternatives each atom has, tears apart.
+  /// How many alternatives each atom has, but for those that are in part.
   let alternatives: [UInt16]
 
   package var atomCount: Int { atoms.count }
@@ -95,7 +98,7 @@ package struct CrashStates: Sendable {
     zip(atoms, alternatives).map { atom, count in if case .tail = atom { 0 } else { count - 1 } }
   }
 
-  /// How many choices there are without tears, as far as `limit`.
+  /// How many choices there are in which all is whole, as far as `limit`.
   private func choiceCount(limit: Int) -> Int {
     var count = 1
     for alternative in alternatives {
@@ -106,7 +109,7 @@ package struct CrashStates: Sendable {
   }
 
   /// All choices if they are at most `limit`. Otherwise nothing, everything, prefixes, single atoms, all atoms but one, and
-  /// random ones up to the limit. And about a quarter more with a torn sector.
+  /// random ones up to the limit. And about a quarter more in which one arrives in part.
   package func forEachChoice(
     limit: Int, _ numbers: inout SeededGenerator, _ body: (Choice) throws -> Void
   ) rethrows {
@@ -138,28 +141,38 @@ package struct CrashStates: Sendable {
       }
       while left > 0 { try offer(random(&numbers)) }
     }
-    let sectors = atoms.indices.filter { if case .sector = atoms[$0] { true } else { false } }
-    guard !sectors.isEmpty else { return }
-    for attempt in 0..<max(1, min(limit / 4, sectors.count * 8)) {
+    let divisible = atoms.indices.filter { partCount($0) > 0 }
+    guard !divisible.isEmpty else { return }
+    for attempt in 0..<max(1, min(limit / 4, divisible.count * 8)) {
       // The newest more often than the others.
-      let place = sectors[
-        sectors.count - 1
+      let place = divisible[
+        divisible.count - 1
           - min(
-            Int.random(in: 0..<sectors.count, using: &numbers),
-            Int.random(in: 0..<sectors.count, using: &numbers))]
+            Int.random(in: 0..<divisible.count, using: &numbers),
+            Int.random(in: 0..<divisible.count, using: &numbers))]
       var choice =
         switch attempt % 3 {
         case 0: all
         case 1: Choice(all[..<place]) + Choice(repeating: 0, count: atoms.count - place)
         default: random(&numbers)
         }
-      choice[place] = tear(place, &numbers)
+      choice[place] = part(place, &numbers)
       try body(choice)
     }
   }
 
-  private func tear(_ place: Int, _ numbers: inout SeededGenerator) -> UInt16 {
-    alternatives[place] + UInt16.random(in: 0..<63, using: &numbers)
+  /// In how many ways an atom may arrive in part.
+  private func partCount(_ place: Int) -> Int {
+    switch atoms[place] {
+    case .sector: DiskState.sectorByteCount / 8 - 1
+    case .length(let inode):
+      min(state.files[inode]?.steps.reduce(0) { $0 + $1.count } ?? 0, Int(UInt16.max - alternatives[place]))
+    default: 0
+    }
+  }
+
+  private func part(_ place: Int, _ numbers: inout SeededGenerator) -> UInt16 {
+    alternatives[place] + UInt16(Int.random(in: 0..<partCount(place), using: &numbers))
   }
 
   /// Any choice, of any share of what there is, torn in places.
@@ -171,8 +184,8 @@ package struct CrashStates: Sendable {
       let isNew = UInt64.random(in: 0..<10, using: &numbers) < [10, 9, 5, 1][Int(share)]
       guard isNew else { return 0 }
       if case .tail = atoms[place] { return UInt16.random(in: 0...1, using: &numbers) }
-      if case .sector = atoms[place], UInt64.random(in: 0..<12, using: &numbers) == 0 {
-        return tear(place, &numbers)
+      if UInt64.random(in: 0..<12, using: &numbers) == 0, partCount(place) > 0 {
+        return part(place, &numbers)
       }
       if case .journal = atoms[place] { return UInt16.random(in: 0..<count, using: &numbers) }
       return UInt64.random(in: 0..<4, using: &numbers) == 0
@@ -239,7 +252,11 @@ package struct CrashStates: Sendable {
         // Ordered: what the length shows was written before it.
         if length > 0 { dataTime = committed }
       }
-      let wanted = length == 0 ? file.stored.count : file.lengths[length - 1].length
+      let wanted =
+        length == 0
+        ? file.stored.count
+        : length <= file.lengths.count
+          ? file.lengths[length - 1].length : file.step(length - file.lengths.count - 1) ?? file.stored.count
       var bytes = file.stored
       let stored = bytes.count
       if bytes.count < wanted {
@@ -291,7 +308,9 @@ package struct CrashStates: Sendable {
       switch atom {
       case .change: if choice[place] == 0 { kinds.insert(.missingEntry) }
       case .journal: if choice[place] + 1 < alternatives[place] { kinds.insert(.missingEntry) }
-      case .length(let inode): lengths[inode] = Int(choice[place])
+      case .length(let inode):
+        lengths[inode] = Int(choice[place])
+        if choice[place] >= alternatives[place] { kinds.insert(.partlyGrown) }
       case .tail(let inode): if choice[place] > 0, lengths[inode] ?? 0 > 0 { kinds.insert(.staleTailed) }
       case .sector(let inode, let number):
         if choice[place] == 0 {
@@ -318,7 +337,7 @@ package struct CrashStates: Sendable {
       let last = alternatives[place] - 1
       let word =
         choice[place] > last
-        ? "torn at \((choice[place] - last) * 8)"
+        ? "in part, \(choice[place] - last)"
         : choice[place] == 0 ? "not there" : "\(choice[place]) of \(last)"
       switch atom {
       case .change(let inode, let index):

@@ -41,8 +41,8 @@ struct DiskState: Sendable {
     var stored: [UInt8] = []
     /// What each sector was since it was last stored.
     var sectors: [Int: Sector] = [:]
-    /// The lengths since one was last stored.
-    var lengths: [(time: Int, length: Int)] = []
+    /// The lengths since one was last stored, each with the one before.
+    var lengths: [(time: Int, length: Int, before: Int)] = []
     var lengthsAreClean = false
     /// The pages that were written, and not only reserved, be it zeros.
     var written: Set<Int> = []
@@ -143,7 +143,7 @@ struct DiskState: Sendable {
       let end = position + bytes.count
       if file.seen.count < end { file.grow(to: end, time) }
       // What is written again takes the length that shows it along, if a failed sync has left that behind.
-      if end > file.dirtyLength { file.noteLength(end, time) }
+      if end > file.dirtyLength { file.noteLength(end, time, file.dirtyLength) }
       file.seen.replaceSubrange(position..<end, with: bytes)
       file.touch(position..<end, time)
       for page in position / Self.pageByteCount...(end - 1) / Self.pageByteCount { file.written.insert(page) }
@@ -155,13 +155,21 @@ struct DiskState: Sendable {
     let time = time
     modify(inode) { file in
       if length > file.seen.count {
-        // What a cut file grows again by reads as zeros, whatever was stored there.
+        // What a cut file grows again by reads as zeros, whatever was stored there, or was to be.
         let old = file.seen.count
         file.grow(to: length, time)
-        if old < file.stored.count { file.touch(old..<min(length, file.stored.count), time) }
+        let dirtyEnd = ((file.sectors.keys.max() ?? -1) + 1) * Self.sectorByteCount
+        let end = min(length, max(file.stored.count, dirtyEnd))
+        if old < end { file.touch(old..<end, time) }
       } else if length < file.seen.count {
+        // Zeros take the rest of its page first, and may arrive without the cut.
+        let end = min((length / Self.pageByteCount + 1) * Self.pageByteCount, file.seen.count)
+        if !file.seen.areZeros(length..<end) {
+          file.seen.replaceSubrange(length..<end, with: repeatElement(0, count: end - length))
+          file.touch(length..<end, time)
+        }
         file.seen.removeLast(file.seen.count - length)
-        file.noteLength(length, time)
+        file.noteLength(length, time, length)
         file.written = file.written.filter { $0 * Self.pageByteCount < length }
       }
     }
@@ -239,13 +247,33 @@ extension DiskState.File {
   var dirtyLength: Int { lengthsAreClean ? stored.count : lengths.last?.length ?? stored.count }
 
   mutating func grow(to length: Int, _ time: Int) {
+    let before = seen.count
     seen += [UInt8](repeating: 0, count: length - seen.count)
-    noteLength(length, time)
+    noteLength(length, time, before)
   }
 
-  mutating func noteLength(_ length: Int, _ time: Int) {
-    lengths.append((time, length))
+  mutating func noteLength(_ length: Int, _ time: Int, _ before: Int) {
+    lengths.append((time, length, before))
     lengthsAreClean = false
+  }
+
+  /// The lengths between those that were, at which a file may stop that grows sector by sector.
+  var steps: [(first: Int, count: Int)] {
+    let size = DiskState.sectorByteCount
+    return lengths.map { change in
+      let first = change.before / size + 1
+      return (first * size, max(0, (change.length - 1) / size - first + 1))
+    }
+  }
+
+  /// One of them.
+  func step(_ number: Int) -> Int? {
+    var number = number
+    for (first, count) in steps {
+      if number < count { return first + number * DiskState.sectorByteCount }
+      number -= count
+    }
+    return nil
   }
 
   /// Notes what the sectors of a range are now.

@@ -8,7 +8,9 @@ package import PlatformIO
 /// - A write is cut into sectors of 512 bytes. Of a sector arrives any of the states it had since the last sync, whole, or the last
 ///   one as far as a prefix of a multiple of eight bytes, with what was there before behind it. Sectors arrive in any order.
 /// - A file's length is an atom of its own: data without length is lost, length without data reads as zeros, or, where nothing was
-///   ever synced, as stale bytes of another file.
+///   ever synced, as stale bytes of another file. It is any of those since the last sync; or any multiple of a sector on the
+///   way from one to a greater one: ext4 and btrfs lengthen a file in several steps, be it for one write or reservation.
+/// - What is cut off may stay, but for the rest of the page in which the cut is: that may be zeros already. So ext4 and btrfs do it.
 /// - Each change of a directory's entries is one atom: a name made, removed, moved, or two exchanged. `sync` of a file says nothing
 ///   of its name.
 /// - A sync that fails leaves its atoms as they are, arrived or not, and *clean*: the cache goes on showing them, and no later
