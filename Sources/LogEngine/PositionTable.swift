@@ -44,7 +44,8 @@ struct PositionTable: Sendable {
   }
 
   private mutating func append(entry: UInt32) {
-    precondition(stored == nil, "a sealed segment does not grow")
+    // A sealed segment does not grow.
+    precondition(stored == nil)
     if count % Self.chunkCount == 0 {
       var chunk: [UInt32] = []
       // A small segment should not pay for a large one's chunk.

@@ -78,7 +78,8 @@ public struct RecordBatch: ~Copyable, Sendable {
       place(standing)
       start += Int(FrameHeader.frameByteCount(bodyLength: UInt64(length)))
     }
-    precondition(start == frames.count, "a batch is exactly its frames")
+    // A batch is exactly its frames.
+    precondition(start == frames.count)
   }
 }
 

@@ -89,10 +89,8 @@ extension SegmentedLog {
   private static func verification(
     _ scan: borrowing LogScan, _ application: ApplicationTag, faulty: [Offset]
   ) throws(LogError) -> Verification {
-    if scan.segments.last != nil {
-      var options = LogOptions()
-      options.application = application
-      _ = try newestHeader(scan, options)
+    if let newest = scan.segments.last {
+      try checkApplication(newest.header, application, scan.directory)
     }
     var damage = scan.findings.map(\.damage) + scan.blemishes
     for offset in faulty {

@@ -160,7 +160,7 @@ extension SegmentedLog {
   /// Throws what an append would, were there something to write.
   package func checkWritable() throws(LogError) {
     try checkProcess()
-    try writer.withLock { (writer) throws(LogError) in _ = try checked(writer.state) }
+    try writer.withLock { (writer) throws(LogError) in try checkWritable(writer) }
   }
 
   /// Does the file at `path` start with these bytes? False if it cannot be read.

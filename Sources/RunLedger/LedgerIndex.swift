@@ -76,7 +76,8 @@ struct LedgerIndex: ~Copyable {
   func encodeSegment() -> StoredBytes { growing.encode(seed: seed) }
 
   mutating func restoreSegment(_ bytes: StoredBytes, count: Int, isSealed: Bool) -> Bool {
-    precondition(growing.isEmpty, "what is in a sidecar comes first")
+    // What is in a sidecar comes first.
+    precondition(growing.isEmpty)
     guard let part = SealedPart(bytes, first: growing.first, count: count, isInMemory: false) else {
       return false
     }
