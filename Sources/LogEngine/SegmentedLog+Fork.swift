@@ -65,7 +65,7 @@ extension SegmentedLog {
     }
     var branch = Branch(last: last, header: writer.header, parent: writer.header.epoch.id, logStart: logStart)
     published.withLock { published in
-      let start = published.segments.lastIndex { $0.firstOffset <= logStart } ?? 0
+      let start = published.place(of: logStart)
       for place in published.segments.indices[start...] where published.segments[place].firstOffset <= last {
         let end = place + 1 < published.segments.count ? published.segments[place + 1].firstOffset : next
         if end <= last.next {

@@ -128,7 +128,7 @@ extension SegmentedLog.Published {
   }
 
   fileprivate mutating func drop(before start: Offset) -> ([SegmentNumber], Trimmed) {
-    let count = segments.lastIndex { $0.firstOffset <= start } ?? 0
+    let count = place(of: start)
     let dropped = segments[..<count]
     let trimmed = Trimmed(
       records: start.rawValue - logStart.rawValue, segments: count,

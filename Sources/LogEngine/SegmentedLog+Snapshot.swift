@@ -84,13 +84,11 @@ extension SegmentedLog {
     }
     let isActive = if case .active = writer.state { true } else { false }
     return published.withLock { published in
-      var segments = published.segments
-      if isActive { segments.removeLast() }
+      var kept = published
+      if isActive { kept.segments.removeLast() }
       // One before the log's first that was sealed empty is no part of it.
-      let start = segments.lastIndex { $0.firstOffset <= published.logStart } ?? 0
-      segments.removeFirst(start)
-      return Contents(
-        epoch: published.epoch, logStart: published.logStart, next: published.next, segments: segments)
+      kept.segments.removeFirst(kept.place(of: kept.logStart))
+      return Contents(epoch: kept.epoch, logStart: kept.logStart, next: kept.next, segments: kept.segments)
     }
   }
 

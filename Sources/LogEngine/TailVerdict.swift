@@ -41,8 +41,10 @@ package struct TailFacts: Sendable, Hashable {
     floor = min(floor, end)
   }
 
+  /// One past what was written behind `end`, as far as it shows.
+  var tailEnd: FilePosition { lastNonzero ?? end }
+
   package var verdict: TailVerdict {
-    let tailEnd = lastNonzero ?? end
     if isSealed {
       return lastNonzero == nil ? .sealed : .damaged(.seal, end: tailEnd)
     }
@@ -67,8 +69,8 @@ package enum TearEvidence {
       let intoSector = Int((position.rawValue + UInt64(start)) % sectorByteCount)
       let end = min(start + Int(sectorByteCount) - intoSector, bytes.byteCount)
       let sector = bytes.extracting(start..<end)
-      if end - start >= 8, sector.extracting(last: 8).isAllZeros { return true }
-      if sector.isAllZeros, end - start < 8, intoSector == 0 { return true }
+      // All of it, where it is shorter.
+      if sector.extracting(last: 8).isAllZeros { return true }
       start = end
     }
     return false

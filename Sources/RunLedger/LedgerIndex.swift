@@ -105,17 +105,14 @@ struct LedgerIndex: ~Copyable {
 
   mutating func moveSegment(at first: Offset, to bytes: StoredBytes) { sealed.move(partAt: first, to: bytes) }
 
-  /// Segments that end below are gone: all or none of a segment's records are below.
+  /// Segments that end below are gone: all or none of a segment's records are below. The one that grows was begun
+  /// behind them, and has no record yet.
   mutating func removeAll(below offset: Offset) {
+    precondition(growing.isEmpty && growing.first >= offset)
     start = max(start, offset)
     unloaded.removeAll { $0.end <= offset }
     sealed.removeAll(below: offset)
     ids.removeAll(below: offset)
-    if !growing.isEmpty, growing.first < offset { growing = GrowingPart(first: offset, seed: seed) }
-    newRunCount = 0
-    growing.postings.forEachName(of: .run) { name in
-      if sealed.term(.run, name, growing.postings.hash(.run, name)) == nil { newRunCount += 1 }
-    }
   }
 
   // MARK: Looking up
