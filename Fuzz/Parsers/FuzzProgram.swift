@@ -79,3 +79,9 @@ struct Instructions: ~Escapable {
     return bytes.extracting(place..<end)
   }
 }
+
+extension [UInt8] {
+  package mutating func append(_ bytes: RawSpan) {
+    unsafe bytes.withUnsafeBytes { unsafe append(contentsOf: $0) }
+  }
+}

@@ -241,6 +241,8 @@ enum CatalogFuzz {
     var listed: [(offset: UInt64, id: UInt8, run: UInt8)] = []
     var next: UInt64 = 1
     var begun: UInt64 = 1
+    /// Where segments begin that are there.
+    var firsts: [UInt64] = [1]
     for place in 0..<input.byteCount {
       let byte = input.loadUInt8(at: place)
       switch byte {
@@ -252,6 +254,7 @@ enum CatalogFuzz {
       case 128..<160:
         _ = index.endSegment()
         begun = next
+        firsts.append(begun)
         index.beginSegment(at: Offset(next))
       case 160..<192:
         // As at an opening: a new index from the bytes of the last segment, and what was before is not there.
@@ -265,10 +268,21 @@ enum CatalogFuzz {
           "what was encoded is believed")
         listed.removeAll { $0.offset < begun }
         next = begun + count
-        if byte & 1 == 1 { begun = next }
+        firsts = [begun]
+        if byte & 1 == 1 {
+          begun = next
+          firsts.append(begun)
+        }
       case 192..<224:
-        index.removeAll(below: Offset(begun))
-        listed.removeAll { $0.offset < begun }
+        // As a trim: behind a segment that was begun for it.
+        _ = index.endSegment()
+        begun = next
+        firsts.append(begun)
+        index.beginSegment(at: Offset(next))
+        let start = firsts[Int(byte & 31) % firsts.count]
+        index.removeAll(below: Offset(start))
+        listed.removeAll { $0.offset < start }
+        firsts.removeAll { $0 < start }
       default:
         next += UInt64(byte & 3)
       }

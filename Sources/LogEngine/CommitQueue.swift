@@ -18,7 +18,8 @@ struct CommitQueue<Entry> {
 
   /// What the leader commits next: the entries that waited longest, as many as the limit allows and at least one.
   mutating func takeGroup(byteLimit: Int, byteCount: (Entry) -> Int) -> [Entry] {
-    precondition(isLed && count > 0, "a leader's own entry waits")
+    // A leader's own entry waits.
+    precondition(isLed && count > 0)
     var end = 0
     var bytes = 0
     while end < waiting.count, end == 0 || bytes + byteCount(waiting[end]) <= byteLimit {
@@ -30,9 +31,9 @@ struct CommitQueue<Entry> {
     return Array(waiting[..<end])
   }
 
-  /// Ends the leader's turn. The entry whose owner leads from here on; nil if nothing waits.
+  /// Ends the leader's turn; nobody else calls it. The entry whose owner leads from here on; nil if nothing waits.
   mutating func handOver() -> Entry? {
-    precondition(isLed, "only a leader hands over")
+    precondition(isLed)
     isLed = count > 0
     return waiting.first
   }

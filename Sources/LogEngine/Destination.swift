@@ -88,7 +88,9 @@ final class Destination {
     let parent = try onFile { () throws(FileSystemError) in
       try fileSystem.resolvedPath(LogLocation.parent(of: path))
     }
-    guard let identity = try status(from, fileSystem)?.identity else { return }
+    guard let identity = try status(from, fileSystem)?.identity else {
+      throw SegmentedLog.noSuchLog(source)
+    }
     let there = try status(path, fileSystem)?.identity
     if there == identity { throw bad(path, "it is the log itself; choose another path") }
     // Under these names the copy is made and the old one goes, so what stands there would be cleared away.
@@ -109,13 +111,13 @@ final class Destination {
   private static func isOrLiesIn(
     _ path: String, _ identity: FileStatus.Identity, _ fileSystem: any FileSystem
   ) throws(LogError) -> Bool {
-    var place = path
-    while true {
-      if try status(place, fileSystem)?.identity == identity { return true }
-      let above = LogLocation.parent(of: place)
-      if above == place || above == "." { return false }
-      place = above
+    var place: String? = path
+    while let here = place {
+      if try status(here, fileSystem)?.identity == identity { return true }
+      let above = LogLocation.parent(of: here)
+      place = above == here || above == "." ? nil : above
     }
+    return false
   }
 
   /// What a directory holds, if that is nothing but a log's files.

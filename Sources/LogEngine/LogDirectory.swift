@@ -251,19 +251,21 @@ struct LogDirectory: Sendable {
       }
       try copy.sync()
       var attempt = 1
-      while true {
-        let name = "\(stem)-\(attempt).torn"
-        do throws(FileSystemError) {
-          try fileSystem.link(temporary, as: self.path(of: name))
-        } catch {
-          guard error.code == .exists else { throw error }
-          attempt += 1
-          continue
-        }
-        try fileSystem.syncDirectory(path)
-        try fileSystem.unlink(temporary)
-        return name
-      }
+      while try !linkNew(temporary, as: "\(stem)-\(attempt).torn") { attempt += 1 }
+      try fileSystem.syncDirectory(path)
+      try fileSystem.unlink(temporary)
+      return "\(stem)-\(attempt).torn"
+    }
+  }
+
+  /// False if the name is taken.
+  private func linkNew(_ temporary: String, as name: String) throws(FileSystemError) -> Bool {
+    do throws(FileSystemError) {
+      try fileSystem.link(temporary, as: path(of: name))
+      return true
+    } catch {
+      guard error.code == .exists else { throw error }
+      return false
     }
   }
 }

@@ -50,7 +50,8 @@ public struct LatencyHistogram: Sendable, Hashable {
 
   package mutating func add(_ nanoseconds: UInt64) {
     let bucket = Self.bucket(of: nanoseconds)
-    counts[bucket] = counts[bucket] == .max ? .max : counts[bucket] + 1
+    // It stays at the most that it can hold.
+    counts[bucket] = max(counts[bucket], counts[bucket] &+ 1)
     count += 1
     totalNanoseconds &+= nanoseconds
     maximumNanoseconds = max(maximumNanoseconds, nanoseconds)

@@ -9,7 +9,8 @@ extension LogScan {
     threads: Int, progress: @escaping @Sendable (UInt64, UInt64) -> Void,
     _ visit: @escaping @Sendable (Offset, RawSpan) -> Void
   ) throws(LogError) {
-    precondition(!keepsSources && index == nil, "segments that are read at the same time are only checked")
+    // Segments that are read at the same time are only checked.
+    precondition(!keepsSources && index == nil)
     listing = try directory.list()
     var pending = try chain(from: listing.segments)
     guard let newest = pending.first else { return try confirm() }

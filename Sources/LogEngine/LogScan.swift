@@ -28,10 +28,6 @@ struct LogScan: ~Copyable {
     var sidecarEnd: FilePosition?
     /// The application's index of a segment that was read to its seal.
     var index: StoredBytes?
-    var readableSource: SegmentSource {
-      guard let source else { preconditionFailure("an opening keeps what it reads") }
-      return source
-    }
     var nextOffset: Offset { header.firstOffset.advanced(by: UInt64(positions.count)) }
   }
 

@@ -12,16 +12,31 @@ package final class PendingAppend: Sendable {
     case settled(Outcome)
   }
 
+  /// What a thread finds when it listens.
+  private enum Heard {
+    case word(Word)
+    case nothing(Monitor<Word?>)
+  }
+
   @safe private enum Waiter {
     case nobody
     case thread(Monitor<Word?>)
-    case task(UnsafeContinuation<Word, Never>)
+    case task(UnsafeContinuation<Outcome, Never>)
   }
 
   private struct State {
-    /// Told, and not yet heard.
-    var word: Word?
+    // Told, and not yet heard:
+    var leads = false
+    var outcome: Outcome?
     var waiter = Waiter.nobody
+
+    mutating func takeWord() -> Word? {
+      if leads {
+        leads = false
+        return .leads
+      }
+      return outcome.take().map { .settled($0) }
+    }
   }
 
   let batch: Mutex<RecordBatch>
@@ -55,43 +70,54 @@ package final class PendingAppend: Sendable {
     }
   }
 
-  /// Gives the owner a word; each is heard once.
-  func tell(_ word: Word) {
+  /// Tells the owner, a thread, to lead; heard once.
+  func tellToLead() {
+    let waiter = state.withLock { state in
+      let waiter = state.waiter
+      if case .thread = waiter { state.waiter = .nobody } else { state.leads = true }
+      return waiter
+    }
+    if case .thread(let monitor) = waiter { monitor.update { $0 = .leads } }
+  }
+
+  /// Tells the owner what became of it.
+  func settle(_ outcome: Outcome) {
     let waiter = state.withLock { state in
       let waiter = state.waiter
       state.waiter = .nobody
-      if case .nobody = waiter { state.word = word }
+      if case .nobody = waiter { state.outcome = outcome }
       return waiter
     }
     switch waiter {
     case .nobody: break
-    case .thread(let monitor): monitor.update { $0 = word }
-    case .task(let continuation): unsafe continuation.resume(returning: word)
+    case .thread(let monitor): monitor.update { $0 = .settled(outcome) }
+    case .task(let continuation): unsafe continuation.resume(returning: outcome)
     }
   }
 
   /// Blocks the thread until there is a word.
   func hear() -> Word {
-    let (word, monitor): (Word?, Monitor<Word?>?) = state.withLock { state in
-      if let word = state.word.take() { return (word, nil) }
+    let heard: Heard = state.withLock { state in
+      if let word = state.takeWord() { return .word(word) }
       let monitor = Monitor<Word?>(nil)
       state.waiter = .thread(monitor)
-      return (nil, monitor)
+      return .nothing(monitor)
     }
-    if let word { return word }
-    guard let monitor else { preconditionFailure("there is a word or somebody to wait for it") }
-    return monitor.wait { $0.take() }
+    switch heard {
+    case .word(let word): return word
+    case .nothing(let monitor): return monitor.wait { $0.take() }
+    }
   }
 
-  /// Suspends the task until there is a word.
-  func hear() async -> Word {
+  /// Suspends the task until there is an outcome: a task is not told to lead.
+  func outcome() async -> Outcome {
     await unsafe withUnsafeContinuation { continuation in
-      let word: Word? = state.withLock { state in
-        if let word = state.word.take() { return word }
+      let outcome: Outcome? = state.withLock { state in
+        if let outcome = state.outcome.take() { return outcome }
         state.waiter = unsafe .task(continuation)
         return nil
       }
-      if let word { unsafe continuation.resume(returning: word) }
+      if let outcome { unsafe continuation.resume(returning: outcome) }
     }
   }
 }

@@ -44,7 +44,8 @@ struct PositionTable: Sendable {
   }
 
   private mutating func append(entry: UInt32) {
-    precondition(stored == nil, "a sealed segment does not grow")
+    // A sealed segment does not grow.
+    precondition(stored == nil)
     if count % Self.chunkCount == 0 {
       var chunk: [UInt32] = []
       // A small segment should not pay for a large one's chunk.
@@ -59,7 +60,8 @@ struct PositionTable: Sendable {
 
   /// The positions as bytes, some at a time.
   func encode<E: Error>(_ put: (RawSpan) throws(E) -> Void) throws(E) {
-    if let stored { return try put(stored.bytes) }
+    // What is in a sidecar is not written to another.
+    precondition(stored == nil)
     for chunk in chunks {
       var buffer = ByteBuffer(capacity: chunk.count * Self.entryByteCount)
       for entry in chunk { buffer.append(entry) }
@@ -69,7 +71,6 @@ struct PositionTable: Sendable {
 
   /// A table with the same positions that can grow.
   func growing() -> PositionTable {
-    guard stored != nil else { return self }
     var table = PositionTable()
     for index in 0..<count { table.append(entry: entry(at: index)) }
     return table

@@ -6,11 +6,21 @@ public struct RecordBatch: ~Copyable, Sendable {
   private var frames = ByteBuffer()
   private var recordStart: Int?
 
+  private let recordLimit: Int
+  private let byteLimit: Int
+
   /// How many records it holds.
   public private(set) var count = 0
 
   /// An empty batch.
-  public init() {}
+  public init() {
+    self.init(recordLimit: LogLimits.recordByteCount, byteLimit: LogLimits.batchByteCount)
+  }
+
+  init(recordLimit: Int, byteLimit: Int) {
+    self.recordLimit = recordLimit
+    self.byteLimit = byteLimit
+  }
 
   /// Bytes the batch will take in a segment.
   public var byteCount: Int { frames.count }
@@ -31,11 +41,11 @@ public struct RecordBatch: ~Copyable, Sendable {
     encode(&frames)
     let bodyStart = start + FrameHeader.byteCount
     let length = frames.count - bodyStart
-    guard length <= LogLimits.recordByteCount else {
+    guard length <= recordLimit else {
       frames.truncate(to: start)
       throw LogError(
         .recordTooLarge, path: "",
-        "a record of \(length) bytes passes the limit of \(LogLimits.recordByteCount); split it")
+        "a record of \(length) bytes passes the limit of \(recordLimit); split it")
     }
     let checksum = XXH3.hash64(frames.bytes.extracting(bodyStart..<frames.count))
     frames.appendZeros(-length & 7)
@@ -43,12 +53,12 @@ public struct RecordBatch: ~Copyable, Sendable {
     frames.store(checksum, at: start + 8)
     frames.store(FrameHeader.Kind.record.rawValue, at: start + 28)
     count += 1
-    guard frames.count <= LogLimits.batchByteCount || count == 1 else {
+    guard frames.count <= byteLimit || count == 1 else {
       frames.truncate(to: start)
       count -= 1
       throw LogError(
         .batchTooLarge, path: "",
-        "a batch passes the limit of \(LogLimits.batchByteCount) bytes; use smaller ones")
+        "a batch passes the limit of \(byteLimit) bytes; use smaller ones")
     }
   }
 
@@ -78,7 +88,8 @@ public struct RecordBatch: ~Copyable, Sendable {
       place(standing)
       start += Int(FrameHeader.frameByteCount(bodyLength: UInt64(length)))
     }
-    precondition(start == frames.count, "a batch is exactly its frames")
+    // A batch is exactly its frames.
+    precondition(start == frames.count)
   }
 }
 

@@ -35,6 +35,17 @@ package struct SegmentHeader: Sendable, Hashable {
     package var length: UInt64
     package var digest: UInt64
 
+    package init(number: UInt64, length: UInt64, digest: UInt64) {
+      self.number = number
+      self.length = length
+      self.digest = digest
+    }
+
+    /// A sealed segment.
+    init(_ number: SegmentNumber, end: FilePosition, digest: UInt64) {
+      self.init(number: number.rawValue, length: end.rawValue, digest: digest)
+    }
+
     /// The first segment of a log, or one whose predecessors are below `logStart`.
     package static func dropped(_ number: UInt64) -> Predecessor {
       Predecessor(number: number, length: 0, digest: 0)

@@ -90,13 +90,10 @@ package struct SegmentScan: ~Copyable {
   }
 
   /// The header of a frame that `next` has just passed.
-  func frameHeader(at place: FilePosition) -> FrameHeader? {
+  func frameHeader(at place: FilePosition) -> FrameHeader.Decoded {
     let local = Int(place.rawValue - windowStart.rawValue)
-    guard
-      case .frame(let frame) = FrameHeader.decode(
-        window.bytes.extracting(local..<local + FrameHeader.byteCount), at: place, nonce: header.nonce)
-    else { return nil }
-    return frame
+    return FrameHeader.decode(
+      window.bytes.extracting(local..<local + FrameHeader.byteCount), at: place, nonce: header.nonce)
   }
 
   private func newer(_ what: String, _ place: FilePosition) -> LogError {
@@ -174,7 +171,6 @@ package struct SegmentScan: ~Copyable {
         let count = Int(end - data)
         try buffer.fill(count) { (space) throws(FileSystemError) in try file.read(into: &space, at: data) }
         if let last = buffer.bytes.lastNonzeroIndex { found = FilePosition(data + UInt64(last) + 1) }
-        if buffer.count < count { break }
         place = end
       }
     }

@@ -7,8 +7,7 @@ extension SegmentedLog {
   private static let writebackByteCount: UInt64 = 8 << 20
 
   /// To be called after each commit.
-  func workAhead(_ writer: inout Writer) {
-    guard case .active(var active) = writer.state else { return }
+  func workAhead(_ active: inout ActiveSegment, _ writer: inout Writer) {
     let start = max(active.writtenBack, active.synced)
     if active.end.rawValue >= start.rawValue + Self.writebackByteCount {
       active.writtenBack = active.end

@@ -53,10 +53,7 @@ extension SegmentedLog {
   }
 
   package func outcome(of pending: PendingAppend) async -> PendingAppend.Outcome {
-    switch await pending.hear() {
-    case .leads: preconditionFailure("a task is not asked to lead")
-    case .settled(let outcome): return outcome
-    }
+    await pending.outcome()
   }
 
   /// How many appends wait for somebody to commit them.
@@ -71,7 +68,7 @@ extension SegmentedLog {
   /// never run again while the threads of its pool wait behind it. False: there is no thread, so the caller has to lead.
   private func letLead(_ pending: PendingAppend) -> Bool {
     if pending.isOfTask { return worker.perform { [self] in lead() } }
-    pending.tell(.leads)
+    pending.tellToLead()
     return true
   }
 
@@ -84,7 +81,7 @@ extension SegmentedLog {
       // First the next leader, so that the disk is not kept waiting.
       let next = commits.withLock { $0.handOver() }
       goesOn = next.map { !letLead($0) } ?? false
-      for (pending, outcome) in zip(group, outcomes) { pending.tell(.settled(outcome)) }
+      for (pending, outcome) in zip(group, outcomes) { pending.settle(outcome) }
     }
   }
 
@@ -174,12 +171,12 @@ extension SegmentedLog {
     do throws(LogError) {
       let first = published.withLock { $0.next }
       var written = Written(next: first)
-      try write(part, active, &written, &writer)
+      var grown = try write(part, active, &written, &writer)
       let isDurable = part.contains { $0.isDurable }
-      if isDurable { try sync(&writer) }
-      publish(written, isDurable: isDurable, &writer)
+      if isDurable { try sync(&grown, &writer) }
+      publish(written, end: grown.end, isDurable: isDurable)
       if !isDurable { scheduleSync(&writer) }
-      workAhead(&writer)
+      workAhead(&grown, &writer)
       for offsets in written.offsets { group.settleNext(.success(offsets)) }
     } catch {
       for _ in part { group.settleNext(.failure(error)) }
@@ -211,7 +208,7 @@ extension SegmentedLog {
   private func write(
     _ part: ArraySlice<PendingAppend>, _ active: ActiveSegment, _ written: inout Written,
     _ writer: inout Writer
-  ) throws(LogError) {
+  ) throws(LogError) -> ActiveSegment {
     var grown = active
     let start = active.end.rawValue
     let outcome: Result<Void, FileSystemError>
@@ -239,6 +236,7 @@ extension SegmentedLog {
     }
     grown.quietEnd = nil
     writer.state = .active(grown)
+    return grown
   }
 
   private static func result(_ body: () throws(FileSystemError) -> Void) -> Result<Void, FileSystemError> {
@@ -249,13 +247,12 @@ extension SegmentedLog {
     }
   }
 
-  private func publish(_ written: Written, isDurable: Bool, _ writer: inout Writer) {
-    guard case .active(let active) = writer.state else { return }
+  private func publish(_ written: Written, end: FilePosition, isDurable: Bool) {
     published.withLock { published in
       let last = published.segments.count - 1
       for place in written.places { published.segments[last].positions.append(place) }
-      published.segments[last].end = active.end
-      published.segments[last].byteCount = active.end.rawValue
+      published.segments[last].end = end
+      published.segments[last].byteCount = end.rawValue
       published.next = written.next
       if isDurable { published.durable = written.next }
     }

@@ -60,12 +60,12 @@ extension SegmentedLog {
         .offsetNotKept, path: directory.path,
         "the log starts at offset \(logStart), so a fork can end at \(logStart.rawValue - 1) at the earliest")
     }
-    if last.next == next, case .active(var active) = writer.state, active.tally.recordCount > 0 {
-      try seal(&active, &writer)
+    if last.next == next, case .active(let active) = writer.state, active.tally.recordCount > 0 {
+      try seal(active, &writer)
     }
     var branch = Branch(last: last, header: writer.header, parent: writer.header.epoch.id, logStart: logStart)
     published.withLock { published in
-      let start = published.segments.lastIndex { $0.firstOffset <= logStart } ?? 0
+      let start = published.place(of: logStart)
       for place in published.segments.indices[start...] where published.segments[place].firstOffset <= last {
         let end = place + 1 < published.segments.count ? published.segments[place + 1].firstOffset : next
         if end <= last.next {

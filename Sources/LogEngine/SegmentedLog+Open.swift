@@ -192,64 +192,84 @@ extension SegmentedLog {
     for finding in scan.findings where [.missing, .foreign, .header].contains(finding.damage.kind) {
       throw finding.error
     }
-    let header = try newestHeader(scan, options)
-    var report = report(scan)
+    let newest = try newest(scan, options)
+    let header = newest.segment.header
+    var report = report(scan, newest)
     report.damage = scan.findings.map(\.damage)
     return SegmentedLog(
       directory: directory, environment: environment, options: options, id: header.log,
       application: header.application, recovery: report, index: index,
-      writer: Writer(state: .readOnly, lock: nil, header: header),
-      published: published(scan, header, allDurable: false))
+      writer: Writer(state: .stopped(.readOnly), lock: nil, header: header),
+      published: published(scan, newest, durable: knownDurable(newest)))
   }
 
-  static func newestHeader(
+  /// The newest segment of a log that was read, and its end.
+  struct Newest {
+    var segment: LogScan.Segment
+    var source: SegmentSource
+    var tail: TailFacts
+  }
+
+  private static func newest(
     _ scan: borrowing LogScan, _ options: LogOptions
-  ) throws(LogError) -> SegmentHeader {
-    guard let header = scan.segments.last?.header else {
+  ) throws(LogError) -> Newest {
+    guard let segment = scan.segments.last, let source = segment.source, let tail = scan.tail else {
       throw LogError(
         .damaged, path: scan.directory.path, "no segment of the log can be read; restore it from a copy")
     }
-    guard header.application.id == options.application.id else {
-      throw LogError(
-        .wrongApplication, path: scan.directory.path,
-        "the log belongs to another application; open it with that one")
-    }
-    return header
+    try checkApplication(segment.header, options.application, scan.directory)
+    return Newest(segment: segment, source: source, tail: tail)
   }
 
-  private static func report(_ scan: borrowing LogScan) -> RecoveryReport {
+  static func checkApplication(
+    _ header: SegmentHeader, _ application: ApplicationTag, _ directory: LogDirectory
+  ) throws(LogError) {
+    guard header.application.id == application.id else {
+      throw LogError(
+        .wrongApplication, path: directory.path,
+        "the log belongs to another application; open it with that one")
+    }
+  }
+
+  private static func report(_ scan: borrowing LogScan, _ newest: Newest) -> RecoveryReport {
     var report = RecoveryReport(outcome: .clean)
     report.records = scan.recordsRead
-    guard let tail = scan.tail, let last = scan.segments.last else { return report }
+    let tail = newest.tail
     switch tail.verdict {
     case .clean: break
     case .sealed: report.outcome = .sealed
     case .damaged: report.outcome = .damaged
     case .torn(let end), .suspect(let end):
       report.outcome = .torn
-      report.tornFile = LogDirectory.name(of: last.number)
+      report.tornFile = LogDirectory.name(of: newest.segment.number)
       report.tornBytes = tail.end.rawValue..<max(end.rawValue, tail.end.rawValue)
     }
     return report
   }
 
+  /// Where what nobody says is durable begins.
+  private static func knownDurable(_ newest: Newest) -> Offset {
+    let segment = newest.segment
+    if segment.isSealed { return segment.nextOffset }
+    return segment.header.firstOffset.advanced(
+      by: UInt64(segment.positions.count(below: newest.tail.floor)))
+  }
+
   private static func published(
-    _ scan: borrowing LogScan, _ header: SegmentHeader, allDurable: Bool
+    _ scan: borrowing LogScan, _ newest: Newest, durable: Offset
   ) -> Published {
-    let next = scan.segments.last?.nextOffset ?? header.firstOffset
-    var durable = next
-    if !allDurable, let last = scan.segments.last, let tail = scan.tail, !last.isSealed {
-      let known = last.positions.count(below: tail.floor)
-      durable = header.firstOffset.advanced(by: UInt64(known))
-    }
+    let header = newest.segment.header
     return Published(
-      segments: scan.segments.map { segment in
-        ReadableSegment(
-          number: segment.number, firstOffset: segment.header.firstOffset, nonce: segment.header.nonce,
-          source: segment.readableSource, positions: segment.positions, end: segment.end,
-          byteCount: segment.end.rawValue)
+      segments: scan.segments.compactMap { segment in
+        // An opening keeps what it reads.
+        segment.source.map { source in
+          ReadableSegment(
+            number: segment.number, firstOffset: segment.header.firstOffset, nonce: segment.header.nonce,
+            source: source, positions: segment.positions, end: segment.end,
+            byteCount: segment.end.rawValue)
+        }
       },
-      epoch: header.epoch, logStart: header.logStart, next: next, durable: durable)
+      epoch: header.epoch, logStart: header.logStart, next: newest.segment.nextOffset, durable: durable)
   }
 
   // MARK: Writing
@@ -264,21 +284,19 @@ extension SegmentedLog {
     if let finding = scan.findings.first(where: { $0.damage.kind != .tail || !options.acceptSuspectTail }) {
       throw finding.error
     }
-    let header = try newestHeader(scan, options)
+    let newest = try newest(scan, options)
+    let (last, header) = (newest.segment, newest.segment.header)
     guard header.unknownReadOnlyFeatures == 0 else {
       throw LogError(
         .newerFormat, path: directory.path,
         "uses a feature that this version can read but not write; open it read-only, or use the newer program"
       )
     }
-    guard let last = scan.segments.last, let tail = scan.tail else {
-      preconditionFailure("a scan that found a header read its segment")
-    }
 
     // Up to here nothing was changed; everything refused is as it was.
     try sweep(scan.listing.temporaries, directory)
-    var report = report(scan)
-    let recovered = try recover(last, tail, directory, &report)
+    var report = report(scan, newest)
+    let recovered = try recover(newest, directory, &report)
     try vouchForName(directory)
     for number in scan.garbage {
       try onFile { () throws(FileSystemError) in try directory.removeSegment(number) }
@@ -288,15 +306,15 @@ extension SegmentedLog {
       directory.removeSidecar(of: number)
     }
 
-    var published = published(scan, header, allDurable: true)
+    var published = published(scan, newest, durable: last.nextOffset)
     let place = published.segments.count - 1
     published.segments[place].source = recovered.source
     published.segments[place].byteCount = recovered.end.rawValue
     var drafts = scan.segments.compactMap(SidecarDraft.init)
     // One without a record has nothing to be found, and starts where its successor does.
-    if case .sealed(_, let end, _) = recovered.state, !last.isSealed, last.tally.recordCount > 0, let index {
+    if case .sealed = recovered.state, !last.isSealed, last.tally.recordCount > 0, let index {
       drafts.append(
-        SidecarDraft(last.header, end, last.tally, positions: last.positions, index: index.endSegment()))
+        SidecarDraft(header, recovered.end, last.tally, positions: last.positions, index: index.endSegment()))
     }
     let log = SegmentedLog(
       directory: directory, environment: environment, options: options, id: header.log,

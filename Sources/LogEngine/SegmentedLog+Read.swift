@@ -88,19 +88,19 @@ extension SegmentedLog {
         firstIndex: UInt32(index), segment: segment.number)
       let limit = min(segment.positions.count, index + Int(last.rawValue - offset.rawValue) + 1)
       var following = index + 1
-      while true {
-        guard following < segment.positions.count else { return run }
-        // A lost record ends the run; asking for it by itself says what is lost.
-        guard let position = segment.positions.position(at: following),
-          position > run.positions[run.positions.count - 1], position < segment.end
-        else { return run }
+      // A lost record ends the run; asking for it by itself says what is lost.
+      while following < segment.positions.count,
+        let position = segment.positions.position(at: following),
+        position > run.positions[run.positions.count - 1], position < segment.end
+      {
         if following >= limit || position.rawValue - start.rawValue >= Self.runByteCount {
           run.end = position
-          return run
+          break
         }
         run.positions.append(position)
         following += 1
       }
+      return run
     }
   }
 
@@ -122,28 +122,20 @@ extension SegmentedLog {
             .offsetBeyondEnd, path: directory.path,
             "no record has offset \(offset); the last is \(published.next.rawValue - 1)"))
       }
-      var low = 0
-      var high = published.segments.count
-      while high - low > 1 {
-        let middle = (low + high) / 2
-        if published.segments[middle].firstOffset <= offset { low = middle } else { high = middle }
-      }
-      guard low < published.segments.count, published.segments[low].firstOffset <= offset else {
-        return .failure(lost(offset, nil))
-      }
-      let index = Int(offset.rawValue - published.segments[low].firstOffset.rawValue)
-      guard index < published.segments[low].positions.count,
-        let start = published.segments[low].positions.position(at: index),
-        start < published.segments[low].end
-      else { return .failure(lost(offset, published.segments[low].number)) }
-      return .success(found(published.segments[low], index, start))
+      let place = published.place(of: offset)
+      let index = Int(offset.rawValue - published.segments[place].firstOffset.rawValue)
+      guard index < published.segments[place].positions.count,
+        let start = published.segments[place].positions.position(at: index),
+        start < published.segments[place].end
+      else { return .failure(lost(offset, published.segments[place].number)) }
+      return .success(found(published.segments[place], index, start))
     }
     return try result.get()
   }
 
-  private func lost(_ offset: Offset, _ segment: SegmentNumber?) -> LogError {
+  private func lost(_ offset: Offset, _ segment: SegmentNumber) -> LogError {
     LogError(
-      .damaged, path: segment.map { directory.path(of: LogDirectory.name(of: $0)) } ?? directory.path,
+      .damaged, path: directory.path(of: LogDirectory.name(of: segment)),
       offsets: offset..<offset.next, "the record is among damaged bytes; restore it from a copy, or salvage")
   }
 

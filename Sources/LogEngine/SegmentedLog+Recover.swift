@@ -6,13 +6,26 @@ extension SegmentedLog {
     var state: Writer.State
     var source: SegmentSource
     var end: FilePosition
+
+    init(sealed segment: LogScan.Segment, at end: FilePosition, _ source: SegmentSource) {
+      state = .sealed(.init(segment.number, end: end, digest: segment.tally.digest))
+      self.source = source
+      self.end = end
+    }
+
+    init(_ active: ActiveSegment) {
+      state = .active(active)
+      source = .file(active.file)
+      end = active.end
+    }
   }
 
   /// Makes the end of the log one that can be written on, and vouches for it. Each step leaves a state that this same
   /// procedure takes up again, so a crash in it is harmless.
   static func recover(
-    _ last: LogScan.Segment, _ tail: TailFacts, _ directory: LogDirectory, _ report: inout RecoveryReport
+    _ newest: Newest, _ directory: LogDirectory, _ report: inout RecoveryReport
   ) throws(LogError) -> Recovered {
+    let (last, tail) = (newest.segment, newest.tail)
     let file = try directory.openFile(last.number, .readWrite)
     let status = try onFile { () throws(FileSystemError) in try file.status() }
     if last.isSealed, status.linkCount > 1 {
@@ -21,10 +34,7 @@ extension SegmentedLog {
         try file.sync()
         try directory.fileSystem.syncDirectory(directory.path)
       }
-      return Recovered(
-        state: .sealed(number: last.number, end: last.end, digest: last.tally.digest),
-        source: last.readableSource,
-        end: last.end)
+      return Recovered(sealed: last, at: last.end, newest.source)
     }
     guard status.linkCount == 1 else {
       throw LogError(
@@ -77,10 +87,7 @@ extension SegmentedLog {
       if status.length > last.end.rawValue {
         try onFile { () throws(FileSystemError) in try file.setLength(last.end.rawValue) }
       }
-      return Recovered(
-        state: .sealed(number: last.number, end: last.end, digest: last.tally.digest),
-        source: last.readableSource,
-        end: last.end)
+      return Recovered(sealed: last, at: last.end, newest.source)
     }
     if tornEnd != nil {
       // New records must not stand where torn ones stood under the same nonce.
@@ -94,14 +101,13 @@ extension SegmentedLog {
         try file.setLength(end.rawValue)
       }
       return Recovered(
-        state: .sealed(number: last.number, end: end, digest: last.tally.digest),
-        source: try SegmentSource.sealed(file, length: end.rawValue), end: end)
+        sealed: last, at: end, try SegmentSource.sealed(file, length: end.rawValue))
     }
     let active = ActiveSegment(
       file: file, number: last.number, nonce: last.header.nonce, end: last.end, synced: last.end,
       quietEnd: last.endsInSyncFrame ? last.end : nil, sidecarEnd: last.sidecarEnd,
       capacity: last.header.capacity, tally: last.tally)
-    return Recovered(state: .active(active), source: .file(file), end: last.end)
+    return Recovered(active)
   }
 
   private static func rewrite(

@@ -35,12 +35,11 @@ extension SegmentedLog {
   /// To be called within `excludingCopies`.
   package func drop(before offset: Offset) throws(LogError) -> Trimmed {
     try writer.withLock { (writer) throws(LogError) in
-      _ = try checked(writer.state)
+      try checkWritable(writer)
       guard let start = published.withLock({ $0.start(keeping: offset) }) else { return Trimmed() }
       // Nothing is reserved before the switch, and if even a header is too much there is the reserve.
       let active = try directory.withReserve { () throws(LogError) in
-        if case .active(var active) = try usable(&writer) { try seal(&active, &writer) }
-        var header = try successor(&writer)
+        var header = nextHeader(writer.header, behind: try sealed(try usable(&writer), &writer))
         header.logStart = start
         return try activate(header, &writer)
       }
@@ -64,14 +63,13 @@ extension SegmentedLog {
   /// To be called within `excludingCopies`.
   package func empty() throws(LogError) {
     try writer.withLock { (writer) throws(LogError) in
-      let last: SegmentNumber
-      switch try directory.withReserve({ () throws(LogError) in try usable(&writer) }) {
-      case .active(let active): last = active.number
-      case .sealed(let number, _, _): last = number
-      default: return
-      }
+      let last =
+        switch try directory.withReserve({ () throws(LogError) in try usable(&writer) }) {
+        case .active(let active): active.number.rawValue
+        case .sealed(let last): last.number
+        }
       // Nothing is reserved before the switch, so that a reset works on a full disk.
-      var header = nextHeader(writer.header, behind: .dropped(last.rawValue))
+      var header = nextHeader(writer.header, behind: .dropped(last))
       let next = header.firstOffset
       header.logStart = next
       header.epoch = Epoch(
@@ -130,7 +128,7 @@ extension SegmentedLog.Published {
   }
 
   fileprivate mutating func drop(before start: Offset) -> ([SegmentNumber], Trimmed) {
-    let count = segments.lastIndex { $0.firstOffset <= start } ?? 0
+    let count = place(of: start)
     let dropped = segments[..<count]
     let trimmed = Trimmed(
       records: start.rawValue - logStart.rawValue, segments: count,

@@ -8,15 +8,28 @@ extension SegmentedLog {
     let state = try usable(&writer)
     if case .active(let active) = state, active.hasRoom(for: byteCount) { return active }
     let started = SystemEnvironment.monotonicNanoseconds()
-    if case .active(var active) = state { try seal(&active, &writer) }
-    let active = try createSuccessor(&writer, holding: UInt64(byteCount))
+    let active = try createSuccessor(
+      of: try sealed(state, &writer), holding: UInt64(byteCount), &writer)
     counted.withLock { $0.rolls.add(SystemEnvironment.monotonicNanoseconds() - started) }
     return active
   }
 
+  /// Ends the active segment if there is one. Returns what its successor says of it.
+  func sealed(
+    _ end: Writer.Usable, _ writer: inout Writer
+  ) throws(LogError) -> SegmentHeader.Predecessor {
+    switch end {
+    case .active(let active): try seal(active, &writer)
+    case .sealed(let last): last
+    }
+  }
+
   /// Ends a segment. The seal is synced before the file is cut: were the shorter length to reach the disk first, a crash
   /// would leave an unsealed file that is shorter than it was, and that is damage (FORMAT.md, "Roll").
-  func seal(_ active: inout ActiveSegment, _ writer: inout Writer) throws(LogError) {
+  @discardableResult
+  func seal(
+    _ active: ActiveSegment, _ writer: inout Writer
+  ) throws(LogError) -> SegmentHeader.Predecessor {
     let (end, tally) = (active.end, active.tally)
     let file = active.file
     let first = writer.header.firstOffset
@@ -30,7 +43,8 @@ extension SegmentedLog {
       throw LogError(error)
     }
     try synchronize(file, &writer)
-    writer.state = .sealed(number: active.number, end: sealedEnd, digest: tally.digest)
+    let last = SegmentHeader.Predecessor(active.number, end: sealedEnd, digest: tally.digest)
+    writer.state = .sealed(last)
     // Zeros behind a seal mean nothing, so it is only space that a failure leaves.
     do throws(FileSystemError) { try file.setLength(sealedEnd.rawValue) } catch {}
     // Nor is it a failure if the sealed file cannot be mapped: it is read on as it was.
@@ -47,6 +61,7 @@ extension SegmentedLog {
       published.durable = published.next
     }
     queueSidecar(ofSealed: writer.header, sealedEnd, tally)
+    return last
   }
 
   static func sealFrame(
@@ -62,24 +77,15 @@ extension SegmentedLog {
   /// Publishes the segment after a sealed one and makes it the active one. On failure the log stays sealed, and the next
   /// append tries again.
   private func createSuccessor(
-    _ writer: inout Writer, holding byteCount: UInt64
+    of last: SegmentHeader.Predecessor, holding byteCount: UInt64, _ writer: inout Writer
   ) throws(LogError) -> ActiveSegment {
-    var header = try successor(&writer)
+    var header = nextHeader(writer.header, behind: last)
     header.preallocated = max(
       header.segmentSize, SegmentHeader.dataStart.rawValue + byteCount + ActiveSegment.reserve)
     return try activate(header, &writer)
   }
 
-  /// The header of a segment that goes on behind a sealed one; nothing is reserved for it.
-  func successor(_ writer: inout Writer) throws(LogError) -> SegmentHeader {
-    guard case .sealed(let number, let end, let digest) = try usable(&writer) else {
-      preconditionFailure("only a sealed segment has a successor")
-    }
-    return nextHeader(
-      writer.header, behind: .init(number: number.rawValue, length: end.rawValue, digest: digest))
-  }
-
-  /// As a header before says of the log, for a new segment at its end.
+  /// As a header before says of the log, for a new segment at its end; nothing is reserved for it.
   func nextHeader(_ header: SegmentHeader, behind previous: SegmentHeader.Predecessor) -> SegmentHeader {
     var header = header
     header.number = SegmentNumber(previous.number + 1)
@@ -103,7 +109,7 @@ extension SegmentedLog {
         throw error
       }
       let unknown = Self.unknown(error, directory)
-      writer.state = .poisoned(unknown)
+      writer.state = .stopped(.poisoned(unknown))
       throw unknown
     }
     active.isExpendable = header.logStart == before.logStart && header.epoch == before.epoch

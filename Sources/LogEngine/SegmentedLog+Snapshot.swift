@@ -78,19 +78,17 @@ extension SegmentedLog {
   /// Makes everything durable and seals the active segment, if a copy needs it: it holds records, or it is the only one, or
   /// no other header says what its own does of the epoch and the log's start.
   func sealUp(_ writer: inout Writer) throws(LogError) -> Contents {
-    if case .active(var active) = try usable(&writer) {
+    if case .active(let active) = try usable(&writer) {
       let isSpare = active.tally.recordCount > 0 ? false : try saysNothingNew(writer.header)
-      if !isSpare { try seal(&active, &writer) }
+      if !isSpare { try seal(active, &writer) }
     }
     let isActive = if case .active = writer.state { true } else { false }
     return published.withLock { published in
-      var segments = published.segments
-      if isActive { segments.removeLast() }
+      var kept = published
+      if isActive { kept.segments.removeLast() }
       // One before the log's first that was sealed empty is no part of it.
-      let start = segments.lastIndex { $0.firstOffset <= published.logStart } ?? 0
-      segments.removeFirst(start)
-      return Contents(
-        epoch: published.epoch, logStart: published.logStart, next: published.next, segments: segments)
+      kept.segments.removeFirst(kept.place(of: kept.logStart))
+      return Contents(epoch: kept.epoch, logStart: kept.logStart, next: kept.next, segments: kept.segments)
     }
   }
 
@@ -133,7 +131,7 @@ extension SegmentedLog {
   }
 
   private func startEpoch(_ writer: inout Writer) throws(LogError) {
-    var header = try successor(&writer)
+    var header = nextHeader(writer.header, behind: try sealed(try usable(&writer), &writer))
     header.epoch = Epoch(
       id: environment.uniqueID(), start: header.firstOffset, parent: header.epoch.id,
       parentEnd: Offset(header.firstOffset.rawValue - 1))

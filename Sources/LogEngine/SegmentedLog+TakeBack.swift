@@ -7,17 +7,16 @@ extension SegmentedLog {
   /// under one nonce. What fails here for want of room is tried again by the next append; a failed sync is final.
   func takeBack(
     _ active: ActiveSegment, _ dirtyEnd: FilePosition, _ writer: inout Writer
-  ) throws(LogError) {
+  ) throws(LogError) -> SegmentHeader.Predecessor {
     let file = active.file
     do throws(LogError) {
-      if try drop(active, &writer) { return }
+      if let last = try drop(active, &writer) { return last }
       try onFile { () throws(FileSystemError) in
         let length = try file.status().length
         try file.clear(from: active.end, to: min(dirtyEnd, FilePosition(length)))
       }
       try synchronize(file, &writer)
-      var active = active
-      try seal(&active, &writer)
+      return try seal(active, &writer)
     } catch {
       guard error.code != .outcomeUnknown else { throw error }
       throw LogError(
@@ -28,9 +27,11 @@ extension SegmentedLog {
   }
 
   /// Removes a segment without a record, so that appends that are tried again on a full disk do not leave one each time.
-  /// Its number goes to the next one. False if the segment has to stay.
-  private func drop(_ active: ActiveSegment, _ writer: inout Writer) throws(LogError) -> Bool {
-    guard active.tally.recordCount == 0, active.isExpendable else { return false }
+  /// Its number goes to the next one. Returns what the segment before it was; nil if it has to stay.
+  private func drop(
+    _ active: ActiveSegment, _ writer: inout Writer
+  ) throws(LogError) -> SegmentHeader.Predecessor? {
+    guard active.tally.recordCount == 0, active.isExpendable else { return nil }
     let directory = directory
     try onFile { () throws(FileSystemError) in
       try directory.removeIfPresent(directory.path(of: LogDirectory.name(of: active.number)))
@@ -40,14 +41,12 @@ extension SegmentedLog {
       try directory.fileSystem.syncDirectory(directory.path)
     } catch {
       let unknown = Self.unknown(LogError(error), directory)
-      writer.state = .poisoned(unknown)
+      writer.state = .stopped(.poisoned(unknown))
       throw unknown
     }
     published.withLock { _ = $0.segments.removeLast() }
-    let previous = writer.header.previous
-    writer.state = .sealed(
-      number: SegmentNumber(previous.number), end: FilePosition(previous.length), digest: previous.digest)
-    return true
+    writer.state = .sealed(writer.header.previous)
+    return writer.header.previous
   }
 
   /// Says that a write failed, once it has been taken back; or, as long as it could not be, that nobody knows.

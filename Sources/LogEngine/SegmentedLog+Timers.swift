@@ -30,7 +30,7 @@ extension SegmentedLog {
       // What stood before a write that failed is to be durable in time, too.
       case .active(let segment), .unfinished(let segment, _): active = segment
       // A sealed segment was synced with its seal.
-      case .sealed, .poisoned, .readOnly, .closed: return nil
+      case .sealed, .stopped: return nil
       }
       guard active.synced < active.end else { return nil }
       return Unsynced(
@@ -41,8 +41,8 @@ extension SegmentedLog {
       try synchronize(unsynced.file)
     } catch {
       writer.withLock { writer in
-        if case .closed = writer.state { return }
-        writer.state = .poisoned(error)
+        if case .stopped(.closed) = writer.state { return }
+        writer.state = .stopped(.poisoned(error))
       }
       return
     }

@@ -75,36 +75,36 @@ extension SegmentedLog {
   private static func repeatedly<T>(
     _ attempts: Int, _ body: () throws(LogError) -> T
   ) throws(LogError) -> T {
-    var attempt = 1
-    while true {
+    for _ in 1..<attempts {
       do throws(LogError) {
         return try body()
       } catch {
-        guard error.code == .changedMeanwhile, attempt < attempts else { throw error }
-        attempt += 1
+        guard error.code == .changedMeanwhile else { throw error }
       }
     }
+    return try body()
   }
 
   private static func verification(
     _ scan: borrowing LogScan, _ application: ApplicationTag, faulty: [Offset]
   ) throws(LogError) -> Verification {
-    if scan.segments.last != nil {
-      var options = LogOptions()
-      options.application = application
-      _ = try newestHeader(scan, options)
+    if let newest = scan.segments.last {
+      try checkApplication(newest.header, application, scan.directory)
     }
     var damage = scan.findings.map(\.damage) + scan.blemishes
     for offset in faulty {
-      let segment = scan.segments.first { $0.header.firstOffset <= offset && offset < $0.nextOffset }
-      guard let segment,
-        let start = segment.positions.position(at: Int(offset.rawValue - segment.header.firstOffset.rawValue))
-      else { continue }
-      damage.append(
-        Damage(
-          kind: .record, file: LogDirectory.name(of: segment.number),
-          bytes: start.rawValue..<start.rawValue + 32,
-          offsets: offset..<offset.next))
+      for segment in scan.segments where segment.header.firstOffset <= offset && offset < segment.nextOffset {
+        let index = Int(offset.rawValue - segment.header.firstOffset.rawValue)
+        // Of segments that do not fit together, one may have lost what another has.
+        if let start = segment.positions.position(at: index) {
+          damage.append(
+            Damage(
+              kind: .record, file: LogDirectory.name(of: segment.number),
+              bytes: start.rawValue..<start.rawValue + UInt64(FrameHeader.byteCount),
+              offsets: offset..<offset.next))
+          break
+        }
+      }
     }
     damage.sort { ($0.file, $0.bytes.lowerBound) < ($1.file, $1.bytes.lowerBound) }
     return Verification(records: scan.recordsRead, damage: damage, torn: scan.torn)
@@ -228,11 +228,13 @@ extension SegmentedLog {
       if event == .sync {
         place = FilePosition(scan.scanner.position.rawValue - UInt64(FrameHeader.byteCount))
       }
-      while event != .stopped, place < scan.scanner.position, let frame = scan.frameHeader(at: place) {
+      while event != .stopped, place < scan.scanner.position,
+        case .frame(let frame) = scan.frameHeader(at: place)
+      {
         guard visit(.frame(description(frame, at: place, header))) else { return false }
         place = place.advanced(by: frame.frameByteCount)
       }
-      if case .seal = event { return true }
+      if case .seal = event { break }
       guard event == .stopped else { continue }
       let start = scan.scanner.stoppedAt
       guard start == scan.scanner.position else {
@@ -245,12 +247,13 @@ extension SegmentedLog {
       } else {
         end = try SegmentScan.lastNonzero(in: file, from: start, fileLength: length)
       }
-      guard let end else { return true }
+      guard let end else { break }
       guard visit(.unsound(file: LogDirectory.name(of: number), bytes: start.rawValue..<end.rawValue)) else {
         return false
       }
-      if scan.scanner.position == start { return true }
+      if scan.scanner.position == start { break }
     }
+    return true
   }
 
   private static func description(

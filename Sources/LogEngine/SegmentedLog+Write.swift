@@ -6,13 +6,24 @@ struct Writer: ~Copyable {
   enum State {
     case active(ActiveSegment)
     /// The last segment is sealed; the next append creates its successor.
-    case sealed(number: SegmentNumber, end: FilePosition, digest: UInt64)
+    case sealed(SegmentHeader.Predecessor)
     /// A write failed, and bytes of it may stand behind the segment's end. They are taken back before the next append.
     case unfinished(ActiveSegment, dirtyEnd: FilePosition)
+    case stopped(Stop)
+  }
+
+  /// Why nothing is written.
+  enum Stop {
     /// A sync failed: what the disk holds is unknown until the log is opened again.
     case poisoned(LogError)
     case readOnly
     case closed
+  }
+
+  /// What a new record can follow.
+  enum Usable {
+    case active(ActiveSegment)
+    case sealed(SegmentHeader.Predecessor)
   }
 
   var state: State
@@ -77,13 +88,16 @@ extension SegmentedLog {
   func sync(_ writer: inout Writer) throws(LogError) {
     // A sealed segment was synced with its seal.
     guard case .active(var active) = try usable(&writer) else { return }
-    if active.synced < active.end {
-      try synchronize(active.file, &writer)
-      active.synced = active.end
-      writer.state = .active(active)
-      awaitQuiet(&writer)
-    }
+    try sync(&active, &writer)
     published.withLock { $0.durable = $0.next }
+  }
+
+  func sync(_ active: inout ActiveSegment, _ writer: inout Writer) throws(LogError) {
+    guard active.synced < active.end else { return }
+    try synchronize(active.file, &writer)
+    active.synced = active.end
+    writer.state = .active(active)
+    awaitQuiet(&writer)
   }
 
   /// A sync whose failure stops the writer for good.
@@ -91,7 +105,7 @@ extension SegmentedLog {
     do throws(LogError) {
       try synchronize(file)
     } catch {
-      writer.state = .poisoned(error)
+      writer.state = .stopped(.poisoned(error))
       throw error
     }
   }
@@ -125,7 +139,7 @@ extension SegmentedLog {
     try writer.withLock { (writer) throws(LogError) in
       defer {
         if let prepared = writer.prepared.take() { directory.discard(prepared) }
-        writer.state = .closed
+        writer.state = .stopped(.closed)
         writer.lock = nil
         published.withLock { published in
           published.isClosed = true
@@ -135,9 +149,9 @@ extension SegmentedLog {
       switch writer.state {
       case .active, .sealed: break
       case .unfinished: _ = try usable(&writer)
-      case .readOnly, .closed: return
+      case .stopped(.readOnly), .stopped(.closed): return
       // What was appended before the failure, and not synced, cannot be promised any more.
-      case .poisoned(let error): throw error
+      case .stopped(.poisoned(let error)): throw error
       }
       try sync(&writer)
       if case .active(var active) = writer.state, active.tally.recordCount > 0 {
@@ -172,21 +186,26 @@ extension SegmentedLog {
     published.withLock { $0.segments[$0.segments.count - 1].byteCount = end.rawValue }
   }
 
-  /// The state, once a failed write is taken back: active or sealed.
-  func usable(_ writer: inout Writer) throws(LogError) -> Writer.State {
-    if case .unfinished(let active, let dirtyEnd) = try checked(writer.state) {
-      try takeBack(active, dirtyEnd, &writer)
+  /// The end of the log, once a failed write is taken back.
+  func usable(_ writer: inout Writer) throws(LogError) -> Writer.Usable {
+    switch writer.state {
+    case .active(let active): return .active(active)
+    case .sealed(let last): return .sealed(last)
+    case .unfinished(let active, let dirtyEnd): return .sealed(try takeBack(active, dirtyEnd, &writer))
+    case .stopped(let stop): throw refusal(stop)
     }
-    return writer.state
   }
 
-  func checked(_ state: Writer.State) throws(LogError) -> Writer.State {
-    switch state {
-    case .active, .sealed, .unfinished: return state
-    case .poisoned(let error): throw error
-    case .closed: throw closedError()
+  func checkWritable(_ writer: borrowing Writer) throws(LogError) {
+    if case .stopped(let stop) = writer.state { throw refusal(stop) }
+  }
+
+  private func refusal(_ stop: Writer.Stop) -> LogError {
+    switch stop {
+    case .poisoned(let error): error
+    case .closed: closedError()
     case .readOnly:
-      throw LogError(.readOnly, path: directory.path, "the log was opened for reading; open it for writing")
+      LogError(.readOnly, path: directory.path, "the log was opened for reading; open it for writing")
     }
   }
 

@@ -58,6 +58,17 @@ public final class SegmentedLog: Sendable {
     /// Every record below is durable.
     var durable: Offset
     var isClosed = false
+
+    /// The last segment that starts at or before an offset that is kept.
+    func place(of offset: Offset) -> Int {
+      var low = 0
+      var high = segments.count
+      while high - low > 1 {
+        let middle = (low + high) / 2
+        if segments[middle].firstOffset <= offset { low = middle } else { high = middle }
+      }
+      return low
+    }
   }
 
   struct ReadableSegment {
@@ -160,7 +171,7 @@ extension SegmentedLog {
   /// Throws what an append would, were there something to write.
   package func checkWritable() throws(LogError) {
     try checkProcess()
-    try writer.withLock { (writer) throws(LogError) in _ = try checked(writer.state) }
+    try writer.withLock { (writer) throws(LogError) in try checkWritable(writer) }
   }
 
   /// Does the file at `path` start with these bytes? False if it cannot be read.

@@ -181,11 +181,10 @@ extension LogDirectory {
     }
   }
 
-  /// The seal that ends a segment file at `length`; nil if none does.
+  /// The seal that ends a segment file at `length`, as a valid list states it; nil if none does.
   func seal(
     of file: any LogFile, endingAt length: UInt64, nonce: UInt64
   ) throws(LogError) -> Seal? {
-    guard length >= SegmentHeader.dataStart.rawValue + Seal.frameByteCount else { return nil }
     let start = length - Seal.frameByteCount
     var buffer = ByteBuffer()
     try onFile { () throws(FileSystemError) in

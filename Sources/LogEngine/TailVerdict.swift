@@ -41,8 +41,10 @@ package struct TailFacts: Sendable, Hashable {
     floor = min(floor, end)
   }
 
+  /// One past what was written behind `end`, as far as it shows.
+  var tailEnd: FilePosition { lastNonzero ?? end }
+
   package var verdict: TailVerdict {
-    let tailEnd = lastNonzero ?? end
     if isSealed {
       return lastNonzero == nil ? .sealed : .damaged(.seal, end: tailEnd)
     }
@@ -68,13 +70,10 @@ package enum TearEvidence {
       let intoSector = Int((position.rawValue + UInt64(start)) % sectorByteCount)
       let end = min(start + Int(sectorByteCount) - intoSector, bytes.byteCount)
       let sector = bytes.extracting(start..<end)
-      if sector.byteCount >= markByteCount {
-        if sector.extracting(last: markByteCount).isAllZeros { return true }
-        let hasBeginning = intoSector == 0 || isBeginning && start == 0
-        if hasBeginning, sector.extracting(first: markByteCount).isAllZeros { return true }
-      } else if intoSector == 0, sector.isAllZeros {
-        return true
-      }
+      // All of it, where it is shorter.
+      if sector.extracting(last: markByteCount).isAllZeros { return true }
+      let hasBeginning = intoSector == 0 || isBeginning && start == 0
+      if hasBeginning, sector.extracting(first: markByteCount).isAllZeros { return true }
       start = end
     }
     return false

@@ -127,8 +127,10 @@ struct IDIndex: ~Copyable {
           continue
         }
         let home = home(slot >> IDIndex.offsetBits)
-        precondition(slot > previous, "slots rise")
-        precondition(home >= runStart && home <= place, "no gap between a slot and its home")
+        // Slots rise.
+        precondition(slot > previous)
+        // There is no gap between a slot and its home.
+        precondition(home >= runStart && home <= place)
         previous = slot
         longest = max(longest, place - home)
       }

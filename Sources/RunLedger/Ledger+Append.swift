@@ -57,22 +57,28 @@ extension Ledger {
     _ events: [Event], _ onConflict: ConflictPolicy, _ durably: Bool?
   ) throws(LedgerError) -> [Receipt] {
     try check(events)
-    while true {
+    var receipts: [Receipt] = []
+    var isDecided = false
+    while !isDecided {
       let submitted = try submit(events, onConflict, durably, byTask: false)
       let outcome = log.outcome(of: submitted.pending)
-      if let receipts = try finish(submitted, outcome) { return receipts }
+      isDecided = try finish(submitted, outcome, &receipts)
     }
+    return receipts
   }
 
   private func store(
     _ events: [Event], _ onConflict: ConflictPolicy, _ durably: Bool?
   ) async throws(LedgerError) -> [Receipt] {
     try check(events)
-    while true {
+    var receipts: [Receipt] = []
+    var isDecided = false
+    while !isDecided {
       let submitted = try submit(events, onConflict, durably, byTask: true)
       let outcome = await log.outcome(of: submitted.pending)
-      if let receipts = try finish(submitted, outcome) { return receipts }
+      isDecided = try finish(submitted, outcome, &receipts)
     }
+    return receipts
   }
 
   private func check(_ events: [Event]) throws(LedgerError) {
@@ -131,16 +137,17 @@ extension Ledger {
     onTheirWay.withLock { $0.subtract(hashes) }
   }
 
-  /// nil if the call has to be decided again.
+  /// False if the call has to be decided again.
   private func finish(
-    _ submitted: Submitted, _ outcome: PendingAppend.Outcome
-  ) throws(LedgerError) -> [Receipt]? {
+    _ submitted: Submitted, _ outcome: PendingAppend.Outcome, _ receipts: inout [Receipt]
+  ) throws(LedgerError) -> Bool {
     // What made the other call fail need not be in this one's way.
-    guard let plan = submitted.plan else { return nil }
+    guard let plan = submitted.plan else { return false }
     var batch = submitted.pending.takeBatch()
     spare.withLock { swap(&batch, &$0) }
     let stored = try onLog { () throws(LogError) in try outcome.get() }
-    return plan.receipts(from: stored.lowerBound, durable: log.durableOffset)
+    receipts = plan.receipts(from: stored.lowerBound, durable: log.durableOffset)
+    return true
   }
 
   /// The ledger's own rule and limit, which may be narrower than what the event was built with.

@@ -76,7 +76,8 @@ package struct LedgerIndex: ~Copyable {
   package func encodeSegment() -> StoredBytes { growing.encode(seed: seed) }
 
   package mutating func restoreSegment(_ bytes: StoredBytes, count: Int, isSealed: Bool) -> Bool {
-    precondition(growing.isEmpty, "what is in a sidecar comes first")
+    // What is in a sidecar comes first.
+    precondition(growing.isEmpty)
     guard let part = SealedPart(bytes, first: growing.first, count: count, isInMemory: false) else {
       return false
     }
@@ -104,17 +105,14 @@ package struct LedgerIndex: ~Copyable {
 
   mutating func moveSegment(at first: Offset, to bytes: StoredBytes) { sealed.move(partAt: first, to: bytes) }
 
-  /// Segments that end below are gone: all or none of a segment's records are below.
+  /// Segments that end below are gone: all or none of a segment's records are below. The one that grows was begun
+  /// behind them, and has no record yet.
   package mutating func removeAll(below offset: Offset) {
+    precondition(growing.isEmpty && growing.first >= offset)
     start = max(start, offset)
     unloaded.removeAll { $0.end <= offset }
     sealed.removeAll(below: offset)
     ids.removeAll(below: offset)
-    if !growing.isEmpty, growing.first < offset { growing = GrowingPart(first: offset, seed: seed) }
-    newRunCount = 0
-    growing.postings.forEachName(of: .run) { name in
-      if sealed.term(.run, name, growing.postings.hash(.run, name)) == nil { newRunCount += 1 }
-    }
   }
 
   // MARK: Looking up

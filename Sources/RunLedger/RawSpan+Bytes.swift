@@ -40,12 +40,6 @@ extension [UInt8] {
     }
   }
 
-  /// Appends all of `source`.
-  @inline(__always)
-  package mutating func append(_ source: RawSpan) {
-    append(source, 0..<source.byteCount)
-  }
-
   /// Appends the characters of an ASCII literal.
   @inline(__always)
   package mutating func append(_ literal: StaticString) {

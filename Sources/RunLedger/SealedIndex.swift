@@ -100,14 +100,16 @@ struct SealedIndex: ~Copyable {
     while slots[place] != 0 {
       let number = Int(slots[place] - 1)
       let value = values[number]
-      if value.hash == hash, value.field == field {
-        let entry = entries[Int(value.head)]
-        let part = parts[Int(entry.part)]
-        if part.name(part.term(Int(entry.term))).isEqual(to: name) { return number }
-      }
+      if value.hash == hash, value.field == field, isNamed(value, name) { return number }
       place = (place + 1) & (slots.count - 1)
     }
     return nil
+  }
+
+  private func isNamed(_ value: Value, _ name: RawSpan) -> Bool {
+    let entry = entries[Int(value.head)]
+    let part = parts[Int(entry.part)]
+    return part.name(part.term(Int(entry.term))).isEqual(to: name)
   }
 
   func names(of field: PostingField) -> [String] {

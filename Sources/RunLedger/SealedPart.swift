@@ -9,6 +9,8 @@ struct SealedPart: Sendable {
   static let headerByteCount = 64
   static let idByteCount = 8
   static let termByteCount = 32
+  /// By their raw values, which are checked once for all terms.
+  private static let fields = PostingField.allCases
 
   let first: Offset
   /// How many records the segment has.
@@ -78,7 +80,8 @@ struct SealedPart: Sendable {
 
   /// The same bytes in a sidecar.
   mutating func move(to bytes: StoredBytes) {
-    precondition(bytes.count == self.bytes.count, "only the place changes")
+    // Only the place changes.
+    precondition(bytes.count == self.bytes.count)
     self.bytes = bytes
     isInMemory = false
   }
@@ -107,11 +110,8 @@ struct SealedPart: Sendable {
     let place = Self.headerByteCount + idCount * Self.idByteCount + number * Self.termByteCount
     let name = namesStart + Int(bytes.loadUInt32(at: place + 8))
     let postings = postingsStart + Int(bytes.loadUInt32(at: place + 12))
-    guard let field = PostingField(rawValue: bytes.loadUInt8(at: place)) else {
-      preconditionFailure("fields were checked")
-    }
     return Term(
-      field: field, hash: bytes.loadUInt32(at: place + 4),
+      field: Self.fields[Int(bytes.loadUInt8(at: place))], hash: bytes.loadUInt32(at: place + 4),
       name: name..<name + Int(bytes.loadUInt16(at: place + 2)),
       postings: postings..<postings + Int(bytes.loadUInt32(at: place + 16)),
       count: Int(bytes.loadUInt32(at: place + 20)), firstIndex: bytes.loadUInt32(at: place + 24),

@@ -159,7 +159,6 @@ import Testing
   func `a failed write that was taken back in the cache alone does not come back`(isQuiet: Bool) throws {
     let environment = SeededEnvironment(seed: 1)
     let disk = SimulatedDisk()
-    let log = try TestLog.open(disk, environment: environment, segmentSize: 64 << 10)
     func batch(_ number: Int) throws -> RecordBatch {
       var batch = RecordBatch()
       // Each frame ends with a sector, also behind a sync frame.
@@ -167,18 +166,21 @@ import Testing
       try batch.append([UInt8](repeating: UInt8(number), count: count).span.rawBytes)
       return batch
     }
-    var first = try batch(1)
-    try log.append(&first)
-    if isQuiet { environment.advance(by: .seconds(1)) }
-    // Of three batches that are written together two arrive whole, and the system writes them to the disk by and by.
-    disk.setRoom(1200)
-    let appends = try (2...4).map { log.submit(try batch($0)) }
-    for append in appends { #expect(throws: LogError.self) { try log.outcome(of: append).get() } }
-    try disk.open(TestLog.path + "/" + RecoveryTests.first, .readWrite).sync()
-    // They are overwritten with zeros, which the disk does not take.
-    disk.setRoom()
-    disk.failNextSync(of: RecoveryTests.first)
-    #expect(try #require(throws: LogError.self) { try TestLog.append(log, ["x"]) }.code == .outcomeUnknown)
+    do {
+      let log = try TestLog.open(disk, environment: environment, segmentSize: 64 << 10)
+      var first = try batch(1)
+      try log.append(&first)
+      if isQuiet { environment.advance(by: .seconds(1)) }
+      // Of three batches that are written together two arrive whole, and the system writes them to the disk by and by.
+      disk.setRoom(1200)
+      let appends = try (2...4).map { log.submit(try batch($0)) }
+      for append in appends { #expect(throws: LogError.self) { try log.outcome(of: append).get() } }
+      try disk.open(TestLog.path + "/" + RecoveryTests.first, .readWrite).sync()
+      // They are overwritten with zeros, which the disk does not take.
+      disk.setRoom()
+      disk.failNextSync(of: RecoveryTests.first)
+      #expect(try #require(throws: LogError.self) { try TestLog.append(log, ["x"]) }.code == .outcomeUnknown)
+    }
 
     disk.dropLocks()
     let again = try TestLog.open(disk, environment: SeededEnvironment(seed: 6))
@@ -220,13 +222,19 @@ import Testing
   ) throws {
     for seed in 1...20 as ClosedRange<UInt64> {
       let disk = SimulatedDisk()
-      let log = try TestLog.open(disk) { $0.syncPolicy = .never }
-      try TestLog.append(log, ["one"])
-      try log.sync()
-      try TestLog.append(log, ["two"])
-      disk.failNextSync(of: RecoveryTests.first)
-      #expect(throws: LogError.self) {
-        if rolls { try TestLog.append(log, [String(repeating: "x", count: 20_000)]) } else { try log.sync() }
+      do {
+        let log = try TestLog.open(disk) { $0.syncPolicy = .never }
+        try TestLog.append(log, ["one"])
+        try log.sync()
+        try TestLog.append(log, ["two"])
+        disk.failNextSync(of: RecoveryTests.first)
+        #expect(throws: LogError.self) {
+          if rolls {
+            try TestLog.append(log, [String(repeating: "x", count: 20_000)])
+          } else {
+            try log.sync()
+          }
+        }
       }
       // The cache shows all of it, and a sync alone would say that it is durable.
       disk.dropLocks()

@@ -19,21 +19,21 @@ extension RawSpan {
   /// negative; and a span that holds the integer has a base address.
   @inlinable @inline(always)
   package func loadUInt16(at offset: Int) -> UInt16 {
-    precondition(offset >= 0 && offset <= byteCount - 2, "UInt16 outside the bytes")
+    precondition(offset >= 0 && offset <= byteCount - 2)
     return unsafe withUnsafeBytes { unsafe $0.baseAddress!.littleEndian16(offset) }
   }
 
   /// The little-endian integer at `offset`, as for `loadUInt16(at:)`.
   @inlinable @inline(always)
   package func loadUInt32(at offset: Int) -> UInt32 {
-    precondition(offset >= 0 && offset <= byteCount - 4, "UInt32 outside the bytes")
+    precondition(offset >= 0 && offset <= byteCount - 4)
     return unsafe withUnsafeBytes { unsafe $0.baseAddress!.littleEndian32(offset) }
   }
 
   /// The little-endian integer at `offset`, as for `loadUInt16(at:)`.
   @inlinable @inline(always)
   package func loadUInt64(at offset: Int) -> UInt64 {
-    precondition(offset >= 0 && offset <= byteCount - 8, "UInt64 outside the bytes")
+    precondition(offset >= 0 && offset <= byteCount - 8)
     return unsafe withUnsafeBytes { unsafe $0.baseAddress!.littleEndian64(offset) }
   }
 }

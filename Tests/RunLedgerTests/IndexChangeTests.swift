@@ -1,0 +1,110 @@
+import LogEngine
+import PlatformIO
+import StorageTesting
+import Testing
+
+@testable import RunLedger
+
+/// The index while segments come, go and move to their sidecars.
+@Suite struct IndexChangeTests {
+  private static func filled(
+    _ disk: any FileSystem, _ environment: SeededEnvironment, segments: Int
+  ) throws -> Ledger {
+    let ledger = try SidecarAttackTests.open(disk, environment)
+    var numbers = SeededGenerator(seed: 1)
+    while ledger.size.segments < segments {
+      try ledger.append(SidecarIndexTests.event(Int(ledger.latestOffset.rawValue), &numbers))
+    }
+    return ledger
+  }
+
+  @Test func `values of many segments are all found`() throws {
+    let disk = MemoryFileSystem()
+    let environment = SeededEnvironment(seed: 1)
+    let ledger = try SidecarAttackTests.open(disk, environment)
+    for number in 0..<400 {
+      try ledger.append(.test("id-\(number)", run: "run-\(number / 3)", actor: "actor-\(number)"))
+    }
+    #expect(ledger.size.segments > 3)
+    try SidecarIndexTests.check(ledger, "sealed in memory")
+    environment.advance(by: .zero)
+    try SidecarIndexTests.check(ledger, "in sidecars")
+    try ledger.close()
+    try SidecarIndexTests.check(try SidecarAttackTests.open(disk, SeededEnvironment(seed: 2)), "opened again")
+  }
+
+  @Test func `what is trimmed before its ids were looked up is not found, and may come again`() throws {
+    var index = LedgerIndex(seed: 1)
+    index.beginSegment(at: 1)
+    var parts: [(first: Offset, bytes: StoredBytes)] = []
+    for number in 0..<6 {
+      index.add(try .test("id-\(number)", run: "run-\(number / 2)"), at: Offset(UInt64(number + 1)))
+      if number % 2 == 1 { parts.append((Offset(UInt64(number)), index.endSegment())) }
+    }
+    // As a reader restores them, who has not looked up any id yet.
+    var restored = LedgerIndex(seed: 2)
+    for part in parts {
+      restored.beginSegment(at: part.first)
+      let isRestored = restored.restoreSegment(part.bytes, count: 2, isSealed: true)
+      #expect(isRestored)
+    }
+    restored.beginSegment(at: 7)
+    restored.removeAll(below: 3)
+    let (count, runCount, runs) = (restored.count, restored.runCount, restored.names(of: .run))
+    #expect(count == 4)
+    #expect(runCount == 2)
+    #expect(runs == ["run-1", "run-2"])
+    let (gone, kept) = (
+      restored.candidates(id: "id-1".utf8Span.span.rawBytes),
+      restored.candidates(id: "id-2".utf8Span.span.rawBytes)
+    )
+    #expect(gone.isEmpty)
+    #expect(kept == [3])
+  }
+
+  @Test func `a segment that is trimmed while its sidecar is written leaves none`() throws {
+    let base = MemoryFileSystem()
+    let disk = ObservedFileSystem(base)
+    let environment = SeededEnvironment(seed: 1)
+    let ledger = try Self.filled(disk, environment, segments: 3)
+    let isTrimmed = Locked(false)
+    disk.observe { call in
+      guard call.operation == .rename, call.name == "00000001.idx.tmp" else { return nil }
+      do throws(LedgerError) {
+        try ledger.trim(before: ledger.latestOffset)
+        isTrimmed.withLock { $0 = true }
+        return nil
+      } catch {
+        return .other
+      }
+    }
+    environment.advance(by: .zero)
+    #expect(isTrimmed.withLock { $0 })
+    let names = try base.entries(of: TestLog.path)
+    #expect(!names.contains("00000001.seg") && !names.contains("00000001.idx"))
+    try SidecarIndexTests.check(ledger, "trimmed")
+    try ledger.close()
+    try SidecarIndexTests.check(try SidecarAttackTests.open(base, SeededEnvironment(seed: 2)), "opened again")
+  }
+
+  @Test func `a sidecar that has one value twice is not believed`() throws {
+    let disk = MemoryFileSystem()
+    let ledger = try SidecarAttackTests.open(disk, SeededEnvironment(seed: 1), segmentSize: 64 << 10)
+    for number in 0..<10 { try ledger.append(.test("id-\(number)", run: "run-\(number)")) }
+    try ledger.close()
+    var image = try DiskImage(of: disk)
+    var bytes = try #require(image.files["00000001.idx"])
+    let terms = (256 + 4 * 10 + 7) & ~7 + 64 + 8 * 10
+    // The second run's term over by the first one's.
+    var runs: [Int] = []
+    for place in stride(from: terms, to: terms + 12 * 32, by: 32) where bytes[place] == 0 {
+      runs.append(place)
+    }
+    bytes.replaceSubrange(runs[1]..<runs[1] + 32, with: bytes[runs[0]..<runs[0] + 32])
+    image.files["00000001.idx"] = SidecarBytes.resealed(bytes)
+    let again = try SidecarAttackTests.open(
+      try image.disk(), SeededEnvironment(seed: 2), segmentSize: 64 << 10)
+    #expect(again.recovery.records == 10)
+    try SidecarIndexTests.check(again, "read again")
+  }
+}
