@@ -14,7 +14,8 @@ file system refuses to mount is counted apart, as REFUSED: a state that breaks i
 
 Each image also calibrates the simulated disk (Tests/StorageTesting/SimulatedDisk), on which the engine meets far more power cuts
 than here: `explore --calibrate` repeats the session's file operations on it up to the moment, and what was mounted must be
-something that it can produce. What it cannot is a failure: it is too tame, or the file system breaks what FORMAT.md assumes.
+something that it can produce. What it cannot is a failure: it is too tame, or the file system breaks what FORMAT.md assumes. One
+session in four has no ledger, but scribbles: files that are cut, lengthened, renamed and synced as no ledger would.
 
 usage: block-replay.py [--images N] [--seed S] [--filesystems ext4,xfs,btrfs] [--dir DIR] [--writer PATH] [--json FILE]
                        [--calibrate] [--keep DIR] [--quick] [--allow-skip] [--canary] [--only FS/SESSION]
@@ -55,9 +56,9 @@ IMAGES, QUICK_IMAGES = 60, 14
 KINDS = ["prefix", "none", "subset", "reordered", "sectors", "torn"]
 # What the simulated disk says of an image. Those between put it to the test.
 EXTENTS = {"all": "all had arrived", "synced": "only what was synced had", "between": "some of the rest had"}
-# Where a directory that was removed may come back, empty, although its parent was synced since. On btrfs (Linux 6.18) that takes
-# an exchange of two directories, the removal of one, another such exchange with the same parent, and a sync of the parent after
-# each; `--seed full2 --only btrfs/1` shows it in three runs of four. To a ledger it is what an interrupted copy leaves.
+# Where a directory that was removed may come back, empty, although its parent was synced since: btrfs (Linux 6.18), where it had been
+# exchanged with another before, both below that parent, and two others were exchanged after. `--seed full2 --only btrfs/1` shows
+# it in three runs of four; the same operations from one thread do not. To a ledger it is what an interrupted copy leaves.
 RETURNING = {"btrfs"}
 MAKING = {"ext4": [["-b", "1024"], ["-b", "4096"]], "xfs": [[]], "btrfs": [[]]}
 WANTED = [
