@@ -177,6 +177,15 @@ import Testing
     }
   }
 
+  @Test func `a second writer is told which process has the log`() throws {
+    let disk = MemoryFileSystem()
+    let log = try TestLog.open(disk)
+    let error = try #require(throws: LogError.self) { try TestLog.open(disk) }
+    #expect(error.code == .locked)
+    #expect(error.detail.contains("(process \(ProcessInfo.processInfo.processIdentifier))"))
+    try log.close()
+  }
+
   @Test func `a forked child that lets go of the log leaves its parent the lock`() async {
     await #expect(processExitsWith: .success) {
       let place = TemporaryDirectory()

@@ -45,7 +45,7 @@ import Testing
     #expect(ledger.durableOffset == 1)
   }
 
-  @Test func `an index with more terms than its records can have is not believed`() throws {
+  @Test func `an index with more terms or records than its segment can have is not believed`() throws {
     var part = GrowingPart(first: 1, seed: 7)
     part.addID(1 << 32, 1)
     for field in PostingField.allCases { _ = part.postings.add(field, "x".utf8Span.span.rawBytes, 1) }
@@ -55,8 +55,12 @@ import Testing
       SealedPart(StoredBytes(copying: bytes.span.rawBytes), first: 1, count: 1, isInMemory: true) != nil
     }
     #expect(isBelieved(sound))
-    // The first term once more, behind the five that one record can have.
     let terms = SealedPart.headerByteCount + SealedPart.idByteCount
+    // A term whose last record is behind the segment's.
+    var farther = sound
+    farther[terms + 28] = 1
+    #expect(!isBelieved(farther))
+    // The first term once more, behind the five that one record can have.
     let end = terms + 5 * SealedPart.termByteCount
     var more = sound
     more.insert(contentsOf: sound[terms..<terms + SealedPart.termByteCount], at: end)
