@@ -64,7 +64,7 @@ extension LogScan {
     _ scan: inout SegmentScan, _ segment: inout Segment, _ facts: TailFacts,
     _ visit: (Offset, RawSpan) throws(LogError) -> Void
   ) throws(LogError) {
-    let lastNonzero = max(facts.tailEnd, facts.floor)
+    let lastNonzero = max(facts.dataEnd, facts.floor)
     var hasFound = false
     scan.takeSingleFrames()
     reading: while true {

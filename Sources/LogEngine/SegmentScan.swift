@@ -194,10 +194,11 @@ package struct SegmentScan: ~Copyable {
     }
     var facts = TailFacts(
       end: scanner.position, nextIndex: scanner.nextIndex, floor: scanner.floor, isSealed: isSealed,
-      lastNonzero: try Self.lastNonzero(in: file, from: scanner.position, fileLength: fileLength),
+      dataEnd: try Self.lastNonzero(in: file, from: scanner.position, fileLength: fileLength)
+        ?? scanner.position,
       fileLength: fileLength, preallocated: header.preallocated)
-    guard let lastNonzero = facts.lastNonzero, !isSealed else { return facts }
-    scanner.endSearch(at: lastNonzero)
+    if isSealed || facts.dataEnd == facts.end { return facts }
+    scanner.endSearch(at: facts.dataEnd)
     let bad = scanner.stoppedAt
     search: while true {
       switch try resync() {

@@ -44,11 +44,11 @@ extension SegmentedLog {
   }
 
   package func outcome(of pending: PendingAppend) -> PendingAppend.Outcome {
-    while true {
-      switch pending.hear() {
-      case .leads: lead()
-      case .settled(let outcome): return outcome
-      }
+    switch pending.hear() {
+    case .leads:
+      lead()
+      return outcome(of: pending)
+    case .settled(let outcome): return outcome
     }
   }
 

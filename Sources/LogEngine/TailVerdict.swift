@@ -22,8 +22,8 @@ package struct TailFacts: Sendable, Hashable {
   package var floor: FilePosition
   /// The seal that ended the scan, if one did.
   package var isSealed: Bool
-  /// One past the last byte behind `end` that is not zero; nil if all are.
-  package var lastNonzero: FilePosition?
+  /// One past the last byte behind `end` that is not zero; `end` if all are.
+  package var dataEnd: FilePosition
   package var fileLength: UInt64
   package var preallocated: UInt64
   /// A sound frame stands somewhere behind the first bad one.
@@ -35,24 +35,21 @@ package struct TailFacts: Sendable, Hashable {
 
   /// Counts what stands behind `end` as not written yet.
   mutating func ignoreWhatFollows() {
-    lastNonzero = nil
+    dataEnd = end
     hasSoundFrameBehind = false
     searchWasCut = false
     floor = min(floor, end)
   }
 
-  /// One past what was written behind `end`, as far as it shows.
-  var tailEnd: FilePosition { lastNonzero ?? end }
-
   package var verdict: TailVerdict {
     if isSealed {
-      return lastNonzero == nil ? .sealed : .damaged(.seal, end: tailEnd)
+      return dataEnd == end ? .sealed : .damaged(.seal, end: dataEnd)
     }
     if fileLength < preallocated { return .damaged(.cut, end: FilePosition(preallocated)) }
-    if end < floor { return .damaged(.frame, end: max(tailEnd, floor)) }
-    guard lastNonzero != nil else { return .clean }
-    if searchWasCut || (hasSoundFrameBehind && !showsTear) { return .suspect(end: tailEnd) }
-    return .torn(end: tailEnd)
+    if end < floor { return .damaged(.frame, end: max(dataEnd, floor)) }
+    if dataEnd == end { return .clean }
+    if searchWasCut || (hasSoundFrameBehind && !showsTear) { return .suspect(end: dataEnd) }
+    return .torn(end: dataEnd)
   }
 }
 

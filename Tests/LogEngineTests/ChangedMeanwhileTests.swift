@@ -90,7 +90,9 @@ import Testing
     let base = try image.disk()
     let disk = ObservedFileSystem(base) { $0.operation == .syncDirectory && $0.name == "." ? .io : nil }
     #expect(try #require(throws: LogError.self) { try TestLog.open(disk) }.cause?.operation == .syncDirectory)
-    #expect(try TestLog.records(try TestLog.open(base)).count == 2)
+    // Who may not read the directory above cannot have made the name either.
+    disk.observe { $0.operation == .syncDirectory && $0.name == "." ? .permissionDenied : nil }
+    #expect(try TestLog.records(try TestLog.open(disk)).count == 2)
   }
 
   @Test func `a snapshot that becomes a log while it is opened for reading is read as one`() throws {
@@ -101,6 +103,18 @@ import Testing
     let copy = try SnapshotTests.opened(disk) { $0.access = .readOnly }
     #expect(try TestLog.records(copy) == records)
     #expect(copy.recovery.damage.isEmpty)
+  }
+
+  @Test func `a snapshot's list that cannot be opened fails the opening`() throws {
+    let base = MemoryFileSystem()
+    try SnapshotTests.filled(base).0.snapshot(to: "copy")
+    let disk = ObservedFileSystem(base) { $0.operation == .open && $0.name == "SNAPSHOT" ? .io : nil }
+    for access in [LogOptions.Access.readOnly, .readWrite] {
+      let error = try #require(throws: LogError.self) {
+        try SnapshotTests.opened(disk) { $0.access = access }
+      }
+      #expect(error.cause?.code == .io)
+    }
   }
 
   @Test func `garbage that a writer removes meanwhile is no error`() throws {
@@ -118,6 +132,13 @@ import Testing
       try $0.unlink(TestLog.path + "/00000001.seg")
     }
     #expect(try TestLog.records(try TestLog.open(disk) { $0.access = .readOnly }) == expected)
+    // What cannot be opened may be another log's, and that must be known.
+    let unread = ObservedFileSystem(try image.disk()) {
+      $0.operation == .open && $0.name == "00000001.seg" ? .io : nil
+    }
+    #expect(
+      try #require(throws: LogError.self) { try TestLog.open(unread) { $0.access = .readOnly } }.cause?.code
+        == .io)
   }
 
   @Test func `a listing that has changed makes damage doubtful`() throws {
@@ -220,6 +241,41 @@ import Testing
     // What the sync left unknown is the close's to tell; from there on it is closed.
     #expect(closing.withLock { $0 }?.code == .outcomeUnknown)
     #expect(try #require(throws: LogError.self) { try TestLog.append(log, ["two"]) }.code == .closed)
+  }
+
+  @Test func `a sync behind the appends that ends after a roll speaks of the segment before it`() throws {
+    let disk = ObservedFileSystem(MemoryFileSystem())
+    let environment = SeededEnvironment(seed: 1)
+    let log = try TestLog.open(disk, environment: environment) { $0.syncPolicy = .interval(.seconds(1)) }
+    try TestLog.append(log, ["one"])
+    let isRolled = Monitor(false)
+    let isFirst = Locked(true)
+    disk.observe { call in
+      guard call.operation == .sync, call.name == RecoveryTests.first else { return nil }
+      let isBehind = isFirst.withLock { isFirst in
+        defer { isFirst = false }
+        return isFirst
+      }
+      guard isBehind else { return nil }
+      // A roll that has come as far as the sync of its seal, which waits for this one.
+      let started = SystemEnvironment().startThread {
+        do throws(LogError) {
+          try TestLog.append(log, [String(repeating: "x", count: 20_000)])
+        } catch {
+          Issue.record(error)
+        }
+        isRolled.update { $0 = true }
+      }
+      while started, log.writer.withLockIfAvailable({ _ in true }) ?? false {}
+      return started ? nil : .other
+    }
+    environment.advance(by: .seconds(1))
+    _ = isRolled.wait { $0 ? true : nil }
+    #expect(log.size.segments == 2)
+    #expect(log.durableOffset == 1)
+    environment.advance(by: .seconds(1))
+    #expect(log.durableOffset == 2)
+    #expect(try TestLog.records(log) == ["one", String(repeating: "x", count: 20_000)])
   }
 
   @Test func `a close that cannot read its last records again writes no sidecar for them`() throws {

@@ -44,6 +44,45 @@ import Testing
     #expect(try TestLog.records(try SnapshotTests.opened(base) { $0.access = .readOnly }) == records)
   }
 
+  @Test func `what comes to the destination meanwhile stays`() throws {
+    let base = MemoryFileSystem()
+    let disk = ObservedFileSystem(base)
+    let (log, _) = try SnapshotTests.filled(disk)
+    disk.observe { call in
+      guard call.operation == .rename else { return nil }
+      do throws(FileSystemError) {
+        _ = try base.open("copy", .createNew)
+        return nil
+      } catch {
+        return .other
+      }
+    }
+    let error = try #require(throws: LogError.self) { try log.snapshot(to: "copy") }
+    #expect(error.code == .alreadyExists)
+    #expect(error.detail.contains("something has come there meanwhile"))
+    #expect(try base.status(of: "copy")?.kind == .regular)
+    #expect(try base.status(of: "copy.tmp") == nil)
+  }
+
+  @Test func `an old copy whose place cannot be taken is moved back`() throws {
+    let base = MemoryFileSystem()
+    let disk = ObservedFileSystem(base)
+    let (log, records) = try SnapshotTests.filled(disk)
+    try log.snapshot(to: "copy")
+    try TestLog.append(log, ["later"])
+    disk.observe { call in
+      switch (call.operation, call.name) {
+      case (.exchange, _): .notSupported
+      case (.rename, "copy.tmp"): .io
+      default: nil
+      }
+    }
+    #expect(throws: LogError.self) { try log.snapshot(to: "copy", replacing: true) }
+    #expect(try base.status(of: "copy.replaced") == nil)
+    #expect(try base.status(of: "copy.tmp") == nil)
+    #expect(try TestLog.records(try SnapshotTests.opened(base) { $0.access = .readOnly }) == records)
+  }
+
   @Test func `an old copy that cannot be moved back stays aside until the next copy`() throws {
     let base = MemoryFileSystem()
     let disk = ObservedFileSystem(base)

@@ -42,9 +42,60 @@ import Testing
     #expect(found.damage.contains { $0.kind == .frame && $0.bytes.contains(16384) })
   }
 
-  @Test func `a new ledger that cannot be made or filled is not left behind`() throws {
+  @Test func `a new ledger whose files' paths would be too long is not left behind`() throws {
+    try filled(3)
+    let disk = DiskFileSystem.shared
+    // Room for the directory's name with what it has while it is not complete, and for no name in it.
+    var directory = place.path
+    while directory.utf8.count < 4085 - 300 {
+      directory += "/" + String(repeating: "d", count: 200)
+      _ = try disk.createDirectory(directory)
+    }
+    let rest = 4085 - directory.utf8.count - 2
+    directory += "/" + String(repeating: "d", count: rest / 2)
+    _ = try disk.createDirectory(directory)
+    let path = directory + "/" + String(repeating: "n", count: rest - rest / 2)
+    let error = try #require(throws: LedgerError.self) { try Ledger.salvage(from: old, into: path) }
+    #expect(error.log?.cause?.code == .invalidPath)
+    #expect(try disk.entries(of: directory).isEmpty)
+  }
+
+  @Test func `a new ledger that loses its records while it is filled is not left behind`() throws {
+    // Among the records is one that is there twice, so that what is stored of it has to be read.
+    var options = LogOptions()
+    options.creation = .createIfMissing
+    options.application = ApplicationTag(id: LedgerOptions.applicationID)
+    options.syncPolicy = .never
+    let log = try SegmentedLog.open(at: old, options: options)
+    let text = "\"" + String(repeating: "x", count: 1000) + "\""
+    var batch = RecordBatch()
+    for number in 0..<3500 {
+      let event = try Event.test("e\(number == 2900 ? 0 : number)", payload: text)
+      try batch.appendRecord { EventRecord.encode(event, into: &$0) }
+      if batch.count == 100 { try log.append(&batch) }
+    }
+    try log.close()
+    let partial = new + ".partial"
+    let cutting = ObservedFileSystem(DiskFileSystem.shared) { call in
+      guard call.operation == .read, call.position ?? 0 >= 3 << 20 else { return nil }
+      do {
+        try DiskFileSystem.shared.open(partial + "/00000001.seg", .readWrite).setLength(8192)
+        return nil
+      } catch {
+        return .other
+      }
+    }
+    let error = try #require(throws: LedgerError.self) {
+      try Ledger.salvage(from: old, into: new, fileSystem: cutting)
+    }
+    #expect(error.log?.cause?.code == .unexpectedEnd)
+    #expect(try FileManager.default.contentsOfDirectory(atPath: place.path) == ["old"])
+    let found = try Ledger.salvage(from: old, into: new)
+    #expect(found.events == 3499 && found.repeats == 1)
+  }
+
+  @Test func `a new ledger that is gone before it has its name is not left behind`() throws {
     try filled(3000)
-    // The directory above goes once the old ledger is being looked at, so that nothing can be made in the new one.
     let partial = new + ".partial"
     let isFirst = Locked(true)
     let removing = ObservedFileSystem(DiskFileSystem.shared) { call in
@@ -54,7 +105,6 @@ import Testing
         return isFirst
       }
       do {
-        // Whoever removes LOCK and the segments of the unfinished ledger breaks it.
         if mustRemove { try FileManager.default.removeItem(atPath: partial) }
         return nil
       } catch {
