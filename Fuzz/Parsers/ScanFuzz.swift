@@ -27,8 +27,8 @@ enum ScanFuzz {
     promise(found == expected, "a file's end is judged by the format's rules: \(String(describing: found))")
     guard let found else { return }
     switch found.verdict {
-    case .sealed: promise(found.isSealed && found.lastNonzero == nil, "nothing stands behind a seal")
-    case .clean: promise(found.end >= found.floor && found.lastNonzero == nil, "a clean end")
+    case .sealed: promise(found.isSealed && found.dataEnd == found.end, "nothing stands behind a seal")
+    case .clean: promise(found.end >= found.floor && found.dataEnd == found.end, "a clean end")
     case .torn(let end): promise(found.end >= found.floor && end > found.end, "nothing durable is cut")
     case .damaged(_, let end): promise(end >= found.end, "damage stands behind the end")
     case .suspect(let end): promise(end > found.end, "what is suspect stands behind the end")
@@ -46,7 +46,7 @@ enum ScanFuzz {
     facts.preallocated = 0
     let rest = bytes.extracting(scan.model.position..<bytes.byteCount)
     let last = rest.lastNonzeroIndex.map { scan.model.position + $0 + 1 }
-    facts.lastNonzero = last.map { base.advanced(by: UInt64($0)) }
+    facts.dataEnd = last.map { base.advanced(by: UInt64($0)) } ?? facts.end
     (facts.hasSoundFrameBehind, facts.showsTear, facts.searchWasCut) = (false, false, false)
     if let last, !isSealed {
       scan.endSearch(at: last)
