@@ -2,54 +2,29 @@ internal import LogEngine
 internal import PlatformIO
 internal import RunLedger
 
-/// An event as the model knows it. The attempt, which is in the creation time, says which call stored it.
-struct Stored: Hashable {
-  var id: String
-  var version: Int
-  var attempt: Int64
-}
-
-/// What may stand in a ledger's directory, and what must.
-struct Knowledge {
-  var possible: [Offset: Set<Stored>] = [:]
-  var durable: [Offset: Stored] = [:]
-  var starts: Set<Offset> = [1]
-  /// The highest offset that was ever durable.
-  var latest: Offset = .zero
-
-  init() {}
-
-  init(exactly events: [Offset: Stored], start: Offset, latest: Offset) {
-    possible = events.mapValues { [$0] }
-    durable = events
-    starts = [start]
-    self.latest = latest
-  }
-}
-
 /// Ledgers and their copies live random lives on a disk whose power fails and whose operations do; after each opening they hold
 /// what they must, hold nothing that was not written, and find by their indexes what they hold.
 ///
 /// What happens is a matter of chance, or of a script's bytes, so that a fuzzer can look for a life that goes wrong.
 package final class LedgerLives {
-  private let seed: UInt64
-  private var numbers: Chance
-  private var disk = SimulatedDisk()
-  private var environment = SeededEnvironment(seed: 0)
-  private var ledger: Ledger?
-  private var path = TestLog.path
+  let seed: UInt64
+  var numbers: Chance
+  var disk = SimulatedDisk()
+  var environment = SeededEnvironment(seed: 0)
+  var ledger: Ledger?
+  var path = TestLog.path
   /// What each directory may be; nil for one that need not be there.
-  private var known: [String: [Knowledge?]] = [TestLog.path: [Knowledge()]]
-  private var attempts: Int64 = 0
-  private var sizes: [Int64: Int] = [:]
+  var known: [String: [Knowledge?]] = [TestLog.path: [Knowledge()]]
+  var attempts: Int64 = 0
+  var sizes: [Int64: Int] = [:]
   /// What the open ledger holds.
-  private var live: [Offset: Stored] = [:]
-  private var byID: [String: Offset] = [:]
-  private var openings: UInt64 = 0
-  private var hasFailed = false
+  var live: [Offset: Stored] = [:]
+  var byID: [String: Offset] = [:]
+  var openings: UInt64 = 0
+  var hasFailed = false
   /// A fault that was asked for has come to pass.
-  private let hasFaulted = Locked(false)
-  private var story: [String] = []
+  let hasFaulted = Locked(false)
+  var story: [String] = []
 
   package convenience init(seed: UInt64) { self.init(Chance(seed: seed), seed: seed) }
 
@@ -60,10 +35,10 @@ package final class LedgerLives {
     self.numbers = numbers
   }
 
-  private func draw(_ range: Range<Int>) -> Int { Int.random(in: range, using: &numbers) }
-  private func oneIn(_ count: Int) -> Bool { draw(0..<count) == 0 }
+  func draw(_ range: Range<Int>) -> Int { Int.random(in: range, using: &numbers) }
+  func oneIn(_ count: Int) -> Bool { draw(0..<count) == 0 }
 
-  private func require(_ holds: Bool, _ what: @autoclosure () -> String) throws {
+  func require(_ holds: Bool, _ what: @autoclosure () -> String) throws {
     if !holds {
       throw BrokenPromise(
         description: "seed \(seed): \(what()) after\n\(story.suffix(40).joined(separator: "\n"))")
@@ -86,7 +61,7 @@ package final class LedgerLives {
   }
 
   /// What a step may throw: the power went, a sync failed, or the disk is full.
-  private func take(_ error: LedgerError) throws {
+  func take(_ error: LedgerError) throws {
     story.append("  -> \(error.log?.code.description ?? "") \(error)")
     let cause = error.log?.cause?.code
     if hasFaulted.withLock({ $0 }), error.log?.code == .fileSystem {
@@ -110,7 +85,7 @@ package final class LedgerLives {
 
   // MARK: Steps
 
-  private func step() throws {
+  func step() throws {
     guard let ledger else { return try open() }
     switch draw(0..<60) {
     case 0: try close(ledger)
@@ -145,7 +120,7 @@ package final class LedgerLives {
   }
 
   /// One of the operations that come next fails.
-  private func armFault() {
+  func armFault() {
     let codes: [FileSystemError.Code] = [
       .io, .noSpace, .quotaExceeded, .tooManyOpenFiles, .permissionDenied, .outOfMemory, .tooManyLinks,
     ]
@@ -164,7 +139,7 @@ package final class LedgerLives {
     }
   }
 
-  private func options(_ access: LogOptions.Access = .readWrite) -> LedgerOptions {
+  func options(_ access: LogOptions.Access = .readWrite) -> LedgerOptions {
     var options = LedgerOptions()
     options.creation = .createIfMissing
     options.access = access
@@ -173,7 +148,7 @@ package final class LedgerLives {
     return options
   }
 
-  private func open() throws {
+  func open() throws {
     openings += 1
     if oneIn(3) { try meddle() }
     story.append("open \(path)")
@@ -191,7 +166,7 @@ package final class LedgerLives {
     self.ledger = ledger
   }
 
-  private func close(_ ledger: Ledger) throws {
+  func close(_ ledger: Ledger) throws {
     story.append("close")
     // Also if it fails.
     self.ledger = nil
@@ -200,7 +175,7 @@ package final class LedgerLives {
   }
 
   /// The process is gone, or the power.
-  private func fall() throws {
+  func fall() throws {
     ledger = nil
     environment = SeededEnvironment(seed: 0)
     disk.failPower(after: .max)
@@ -242,7 +217,7 @@ package final class LedgerLives {
     }
   }
 
-  private func change(_ body: (inout Knowledge) -> Void) {
+  func change(_ body: (inout Knowledge) -> Void) {
     known[path] = (known[path] ?? []).map { knowledge in
       guard var knowledge else { return nil }
       body(&knowledge)
@@ -250,7 +225,7 @@ package final class LedgerLives {
     }
   }
 
-  private func noteDurable(_ ledger: Ledger) {
+  func noteDurable(_ ledger: Ledger) {
     let durable = ledger.durableOffset
     let events = live.filter { $0.key <= durable }
     change { knowledge in
@@ -259,13 +234,13 @@ package final class LedgerLives {
     }
   }
 
-  private func sync(_ ledger: Ledger) throws {
+  func sync(_ ledger: Ledger) throws {
     story.append("sync")
     try ledger.sync()
     change { $0.setDurable(live) }
   }
 
-  private func reset(_ ledger: Ledger) throws {
+  func reset(_ ledger: Ledger) throws {
     story.append("reset")
     let next = Offset(ledger.latestOffset.rawValue + 1)
     change { $0.starts.insert(next) }
@@ -275,7 +250,7 @@ package final class LedgerLives {
     change { $0.drop(below: next) }
   }
 
-  private func trim(_ ledger: Ledger) throws {
+  func trim(_ ledger: Ledger) throws {
     let first = ledger.firstOffset.rawValue
     let offset = Offset(UInt64(draw(Int(first)..<Int(ledger.latestOffset.rawValue) + 2)))
     story.append("trim before \(offset) of \(first)...\(ledger.latestOffset)")
@@ -291,7 +266,7 @@ package final class LedgerLives {
 
   // MARK: Copies
 
-  private func copy(_ ledger: Ledger) throws {
+  func copy(_ ledger: Ledger) throws {
     let to = "copy\(draw(0..<3))"
     guard to != path else { return }
     let old = known[to] ?? [nil]
@@ -329,7 +304,7 @@ package final class LedgerLives {
     known[restored] = [known[restored]?.last ?? nil]
   }
 
-  private func switchOver(_ ledger: Ledger) throws {
+  func switchOver(_ ledger: Ledger) throws {
     guard let other = known.keys.sorted().randomElement(using: &numbers), other != path,
       known[other]?.count == 1, known[other]?[0] != nil
     else { return }
@@ -341,7 +316,7 @@ package final class LedgerLives {
   }
 
   /// Sidecars get lost, or another directory's, or another segment's, or rot.
-  private func meddle() throws {
+  func meddle() throws {
     guard try disk.status(of: path) != nil else { return }
     let ours = try disk.entries(of: path).filter { $0.hasSuffix(".idx") }.sorted()
     guard let name = ours.randomElement(using: &numbers) else { return }
@@ -371,7 +346,7 @@ package final class LedgerLives {
 
   // MARK: Storing
 
-  private func store(_ ledger: Ledger) throws {
+  func store(_ ledger: Ledger) throws {
     attempts += 1
     let attempt = attempts
     var events: [Stored] = []
@@ -436,7 +411,7 @@ package final class LedgerLives {
     change { knowledge in for (offset, event) in new { knowledge.possible[offset] = [event] } }
   }
 
-  private func event(_ stored: Stored, _ ledger: Ledger) throws(LedgerError) -> Event {
+  func event(_ stored: Stored, _ ledger: Ledger) throws(LedgerError) -> Event {
     let number = stored.id.utf8.reduce(0) { ($0 &* 31 &+ Int($1)) & 0xFFFF }
     return try ledger.makeEvent(
       id: stored.id, run: "run-\(number % 17)", turn: Int64(stored.version),
@@ -444,118 +419,5 @@ package final class LedgerLives {
       payload: #"{"v":"\#(String(repeating: "x", count: number % 7 == 0 ? number % 3000 : number % 300))"}"#,
       createdAt: Timestamp(seconds: stored.attempt, nanoseconds: 0),
       session: number % 2 == 0 ? "session-\(number % 11)" : nil, model: number % 4 == 0 ? "model" : nil)
-  }
-
-  // MARK: Checking
-
-  private func events(of ledger: Ledger) throws -> [Offset: Stored] {
-    var found: [Offset: Stored] = [:]
-    try ledger.forEachEvent { (view) throws(LedgerError) in
-      let event = try view.event()
-      found[view.offset] = Stored(
-        id: event.id, version: Int(event.turn), attempt: event.createdAt.seconds)
-      return true
-    }
-    return found
-  }
-
-  private func readBeside(_ ledger: Ledger) throws {
-    guard !hasFailed else { return }
-    story.append("read beside")
-    let reader = try Ledger.open(
-      at: path, options: options(.readOnly), fileSystem: disk, environment: SeededEnvironment(seed: 8))
-    let found = try events(of: reader)
-    try require(found == live && reader.firstOffset == ledger.firstOffset, "a reader sees another ledger")
-    try require(reader.recovery.damage.isEmpty, "\(reader.recovery.damage)")
-    try check(reader, found, "beside")
-  }
-
-  /// Which of the things that the directory may be it is.
-  @discardableResult
-  private func settle(
-    _ path: String, _ ledger: Ledger, _ found: [Offset: Stored]
-  ) throws -> [Knowledge?] {
-    var reasons: [String] = []
-    let matching = (known[path] ?? []).filter { knowledge in
-      guard let knowledge else { return false }
-      let reason = mismatch(knowledge, ledger, found)
-      if let reason { reasons.append(reason) }
-      return reason == nil
-    }
-    try require(!matching.isEmpty, "\(path): \(reasons)")
-    return matching
-  }
-
-  private func mismatch(_ known: Knowledge, _ ledger: Ledger, _ found: [Offset: Stored]) -> String? {
-    let first = ledger.firstOffset
-    if !known.starts.contains(first) { return "starts at \(first)" }
-    if ledger.latestOffset < known.latest { return "ends at \(ledger.latestOffset), not \(known.latest)" }
-    if UInt64(found.count) != ledger.latestOffset.rawValue + 1 - first.rawValue { return "is not contiguous" }
-    for (offset, event) in known.durable where offset >= first && found[offset] != event {
-      return "\(offset) is lost: \(event), \(found[offset] as Any)"
-    }
-    var counts: [Int64: Int] = [:]
-    for (offset, event) in found {
-      if known.possible[offset]?.contains(event) != true { return "\(offset) was never written: \(event)" }
-      counts[event.attempt, default: 0] += 1
-    }
-    for (attempt, count) in counts where count != sizes[attempt] { return "a part of \(attempt)" }
-    if Set(found.values.map(\.id)).count != found.count { return "an id twice" }
-    return nil
-  }
-
-  private static func found(_ ledger: Ledger, _ field: PostingField, _ value: String) throws -> [Offset] {
-    var offsets: [Offset] = []
-    try ledger.forEachEvent(field, value) { view in
-      offsets.append(view.offset)
-      return true
-    }
-    return offsets
-  }
-
-  /// Every lookup that the index serves.
-  private func check(_ ledger: Ledger, _ found: [Offset: Stored], _ what: String) throws {
-    try require(ledger.eventCount == found.count, "\(what): \(ledger.eventCount) events of \(found.count)")
-    var runs: [String] = []
-    var expected: [PostingField: [String: [Offset]]] = [:]
-    try ledger.forEachEvent { (view) throws(LedgerError) in
-      let event = try view.event()
-      if expected[.run]?[event.runID] == nil { runs.append(event.runID) }
-      let values: [(PostingField, String?)] = [
-        (.run, event.runID), (.kind, event.kind), (.actor, event.actor), (.session, event.sessionID),
-        (.model, event.modelID),
-      ]
-      for (field, value) in values {
-        if let value { expected[field, default: [:]][value, default: []].append(view.offset) }
-      }
-      return true
-    }
-    for (offset, event) in found {
-      let there = try ledger.withEvent(id: event.id) { $0.offset }
-      try require(there == offset, "\(what): \(event) is found at \(there as Any), not \(offset)")
-    }
-    try require(try ledger.runs() == runs && ledger.runCount == runs.count, "\(what): other runs")
-    for (field, values) in expected {
-      for (value, offsets) in values {
-        let there = try Self.found(ledger, field, value)
-        try require(there == offsets, "\(what): \(value) is found at \(there), not \(offsets)")
-      }
-    }
-    try require(try ledger.withEvent(id: "nobody", { $0.offset }) == nil, "\(what): nobody is found")
-  }
-}
-
-extension Knowledge {
-  fileprivate mutating func setDurable(_ events: [Offset: Stored]) {
-    for (offset, event) in events { durable[offset] = event }
-    latest = max(latest, events.keys.max() ?? .zero)
-  }
-
-  /// A trim or a reset is done.
-  fileprivate mutating func drop(below start: Offset) {
-    starts = [start]
-    durable = durable.filter { $0.key >= start }
-    possible = possible.filter { $0.key >= start }
-    latest = max(latest, Offset(start.rawValue - 1))
   }
 }
