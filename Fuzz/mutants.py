@@ -18,6 +18,7 @@ import os
 import random
 import re
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,7 +34,10 @@ CATALOGUE = HERE / "mutants.toml"
 SOURCES = ("Package.swift", "Sources/", "Fuzz/Targets/")
 JUDGES = ("Tests/", "Fuzz/ledgerfaults.py", "Fuzz/strace-faults.py", "Fuzz/full-disk.py")
 BUILD = ["swift", "build", "--build-tests", "-debug-info-format", "none"]
-TESTS = [".build/debug/RunLedgerPackageTests.xctest", "--testing-library", "swift-testing"]
+PRODUCTS = ".build/debug"
+# What was built without a mutant is kept here, so that a layer can be timed while one is planted.
+UNMUTATED = ".build/unmutated"
+TESTS = [PRODUCTS + "/RunLedgerPackageTests.xctest", "--testing-library", "swift-testing"]
 # Swift Testing says so when it happens, not at the end.
 FAILED_TEST = re.compile(r'^\S+ Test (?:case .* to )?(?:"(.+?)"|(\S+\(.*?\))).* recorded an issue')
 FAILED_CASE = re.compile(r"^FAILED ([^,]+), seed")
@@ -90,7 +94,7 @@ def tests(name: str, *filters: str, skip: tuple[str, ...] = ()) -> Layer:
 
 def program(name: str, script: str, *arguments: str) -> Layer:
     """One of the programs that let system calls fail. Where they cannot, they say so and pass."""
-    command = [sys.executable, "Fuzz/" + script, "--ledgerctl", ".build/debug/ledgerctl", *arguments]
+    command = [sys.executable, "Fuzz/" + script, "--ledgerctl", PRODUCTS + "/ledgerctl", *arguments]
     return Layer(name, command, FAILED_CASE)
 
 
@@ -239,6 +243,15 @@ class Copy:
         errors = [line for line in done.stdout.splitlines() if "error:" in line]
         return done.returncode == 0, "\n".join(errors[:5]) or done.stdout[-2000:]
 
+    def keep_products(self) -> None:
+        """Programs find each other beside themselves, so all of them are copied."""
+        target = self.directory / UNMUTATED
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        for path in (self.directory / PRODUCTS).iterdir():
+            if path.is_file() and os.access(path, os.X_OK):
+                shutil.copy2(path, target)
+
 
 # MARK: Layers
 
@@ -350,25 +363,33 @@ class Results:
         partial.rename(self.path)
 
 
-def measure(copy: Copy, layers: list[Layer], results: Results) -> dict[str, float]:
-    """How long each layer takes without a mutant. All of them have to pass."""
-    key = digest("unmutated", copy.sources)
-    known = results.entries.get(key)
-    seconds = known["seconds"] if known and known["tests"] == copy.tests else {}
-    say("building without a mutant")
-    is_built, errors = copy.build()
-    if not is_built:
-        raise Fault(f"the unmutated sources do not build:\n{errors}")
-    for layer in layers:
-        if layer.name in seconds:
-            continue
-        verdict = run(layer, copy.directory, None)
-        say(f"  without a mutant: {layer.name} {verdict.outcome} in {verdict.seconds:.1f} s {verdict.detail}")
-        if verdict.outcome != "passed":
-            raise Fault(f"the unmutated sources do not pass {layer.name}: {verdict.detail}")
-        seconds[layer.name] = verdict.seconds
-        results.put(key, {"tests": copy.tests, "seconds": seconds})
-    return seconds
+class Unmutated:
+    """The sources as they are: they have to build, and to pass every layer that is asked for."""
+
+    def __init__(self, copy: Copy, results: Results):
+        self.copy = copy
+        self.results = results
+        self.key = digest("unmutated", copy.sources)
+        known = results.entries.get(self.key)
+        self.known: dict[str, float] = known["seconds"] if known and known["tests"] == copy.tests else {}
+        started = time.monotonic()
+        is_built, errors = copy.build()
+        if not is_built:
+            raise Fault(f"the unmutated sources do not build:\n{errors}")
+        copy.keep_products()
+        say(f"built without a mutant in {time.monotonic() - started:.0f} s")
+
+    def seconds(self, layer: Layer) -> float:
+        """How long a layer takes; measured when that is first asked."""
+        if layer.name not in self.known:
+            command = [part.replace(PRODUCTS, UNMUTATED) for part in layer.command]
+            verdict = run(Layer(layer.name, command, layer.failure), self.copy.directory, None)
+            say(f"  without a mutant: {layer.name} {verdict.outcome} in {verdict.seconds:.1f} s {verdict.detail}")
+            if verdict.outcome != "passed":
+                raise Fault(f"the unmutated sources do not pass {layer.name}: {verdict.detail}")
+            self.known[layer.name] = verdict.seconds
+            self.results.put(self.key, {"tests": self.copy.tests, "seconds": self.known})
+        return self.known[layer.name]
 
 
 def is_settled(entry: dict, layers: list[Layer], all_layers: bool) -> bool:
@@ -379,7 +400,7 @@ def is_settled(entry: dict, layers: list[Layer], all_layers: bool) -> bool:
 
 
 def plant(
-    mutant: Mutant, copy: Copy, layers: list[Layer], usual: dict[str, float], all_layers: bool, known: dict | None
+    mutant: Mutant, copy: Copy, layers: list[Layer], unmutated: Unmutated, all_layers: bool, known: dict | None
 ) -> dict:
     """Runs the layers that are not known yet."""
     files = mutated(mutant)
@@ -395,7 +416,7 @@ def plant(
         for layer in layers:
             if layer.name in entry["layers"]:
                 continue
-            verdict = run(layer, copy.directory, max(PATIENCE, 5 * usual[layer.name]))
+            verdict = run(layer, copy.directory, max(PATIENCE, 5 * unmutated.seconds(layer)))
             entry["layers"][layer.name] = {
                 "outcome": verdict.outcome, "detail": verdict.detail, "seconds": round(verdict.seconds, 1)}
             if verdict.outcome == "passed":
@@ -478,19 +499,18 @@ def main() -> int:
     options.scratch.mkdir(parents=True, exist_ok=True)
     results = Results(options.scratch / "results.json")
     copy = Copy(options.scratch / "src")
-    usual = measure(copy, layers, results)
+    unmutated = Unmutated(copy, results)
     entries: dict[str, dict] = {}
     for number, mutant in enumerate(mutants, 1):
         key = digest(copy.sources, mutant.digest())
         entry = None if options.again else results.find(key, copy.tests, options.keep_catches)
         is_new = entry is None or not is_settled(entry, layers, options.all_layers)
         if is_new:
-            entry = plant(mutant, copy, layers, usual, options.all_layers, entry)
+            entry = plant(mutant, copy, layers, unmutated, options.all_layers, entry)
             results.put(key, entry)
         entries[mutant.name] = entry
         _, rule, layer, by, seconds = row(mutant, entry)
         say(f"[{number}/{len(mutants)}] {mutant.name}: {layer} {by} {seconds + ' s' if is_new else '(known)'}")
-    copy.build()
 
     say("")
     width = max((len(mutant.name) for mutant in mutants), default=0)
