@@ -43,8 +43,13 @@ sanitize() {
   shift 2
   scratch=.build/$name
   export RUNLEDGER_SANITIZER=$name
-  swift build --build-tests --scratch-path "$scratch" --sanitize="$name" "$@" 2>&1 | tail -n 1
-  swift build --product sanitizer-canary --scratch-path "$scratch" --sanitize="$name" "$@" 2>&1 | tail -n 1
+  for what in --build-tests "--product sanitizer-canary"; do
+    # shellcheck disable=SC2086
+    swift build $what --scratch-path "$scratch" --sanitize="$name" "$@" >"$work/build.log" 2>&1 || {
+      grep -a 'error:' "$work/build.log" || tail -n 20 "$work/build.log"
+      fail "the $name build fails"
+    }
+  done
   printf '%s sanitizer: built after %d s\n' "$name" "$((SECONDS - started))"
   canary "$name" innocent
   if [ "$name" = address ]; then

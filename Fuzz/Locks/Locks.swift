@@ -35,6 +35,15 @@
     defer { unsafe pthread_mutex_unlock(handle) }
     return unsafe try body(&value.pointee)
   }
+
+  /// The same, or nil at once if somebody has the lock.
+  public borrowing func withLockIfAvailable<R: ~Copyable, E: Error>(
+    _ body: (inout sending Value) throws(E) -> sending R
+  ) throws(E) -> sending R? {
+    guard unsafe pthread_mutex_trylock(handle) == 0 else { return nil }
+    defer { unsafe pthread_mutex_unlock(handle) }
+    return unsafe try body(&value.pointee)
+  }
 }
 
 /// An atomic integer that the sanitizer follows. By its own functions and not by a lock, which would order what a relaxed access

@@ -4,11 +4,11 @@ import Synchronization
 /// What the sanitizers must report, and what they must not. Fuzz/sanitizers.sh starts it once for each argument, with the very
 /// flags that the tests have.
 @main struct SanitizerCanary {
-  static func main() async {
+  static func main() {
     switch CommandLine.arguments.dropFirst().first {
     case "race": race()
     case "overread": overread()
-    default: await behaveWell()
+    default: behaveWell()
     }
   }
 
@@ -27,24 +27,15 @@ import Synchronization
     unsafe bytes.deallocate()
   }
 
-  /// Under a lock, by an atomic, or handed over by a continuation: none of it is a race.
-  private static func behaveWell() async {
+  /// Under a lock or by an atomic: neither is a race. (What a continuation hands over is now and then reported: where it is resumed
+  /// before its task has gone to sleep, the runtime's library does not tell the sanitizer.)
+  private static func behaveWell() {
     Parallel.forEach(0..<1000, threads: 2) { _ in
       Shared.counters.locked.withLock { $0 += 1 }
       Shared.counters.atomic.add(1, ordering: .relaxed)
     }
-    Shared.counters.open = 1
-    await unsafe withUnsafeContinuation { continuation in
-      let hasStarted = SystemEnvironment().startThread {
-        Shared.counters.open += 1
-        unsafe continuation.resume()
-      }
-      precondition(hasStarted, "there is a thread")
-    }
-    Shared.counters.open += 1
     print(
-      Shared.counters.locked.withLock { $0 }, Shared.counters.atomic.load(ordering: .relaxed),
-      Shared.counters.open)
+      Shared.counters.locked.withLock { $0 }, Shared.counters.atomic.load(ordering: .relaxed))
   }
 }
 
