@@ -78,9 +78,9 @@ final class Running {
   /// What it has written so far.
   var output: String { get throws { String(decoding: try Data(contentsOf: outputFile), as: UTF8.self) } }
 
-  /// Waits until it has written this, for some seconds at most.
+  /// Waits until it has written this, for a minute at most: on a busy machine it may take seconds to start.
   func waitForOutput(_ text: String) throws {
-    for _ in 0..<1000 where try !output.contains(text) { Thread.sleep(forTimeInterval: 0.01) }
+    for _ in 0..<6000 where try !output.contains(text) { Thread.sleep(forTimeInterval: 0.01) }
     #expect(try output.contains(text))
   }
 
