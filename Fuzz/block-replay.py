@@ -18,18 +18,16 @@ something that it can produce. What it cannot is a failure: it is too tame, or t
 session in four has no ledger, but scribbles: files that are cut, lengthened, renamed and synced as no ledger would.
 
 usage: block-replay.py [--images N] [--seed S] [--filesystems ext4,xfs,btrfs] [--dir DIR] [--writer PATH] [--json FILE]
-                       [--calibrate] [--keep DIR] [--quick] [--allow-skip] [--canary] [--only FS/SESSION]
+                       [--keep DIR] [--quick] [--allow-skip] [--canary] [--only FS/SESSION]
 
-The simulated disk is asked if a release build of `explore` is found; `--calibrate` builds one. `--keep` leaves what it is told:
-each session's lines and traces of file operations, and of each image the files as they were mounted, with the moment in
-nanoseconds. Needs root, loop devices, /dev/fuse, gcc and libfuse3, and says SKIPPED where it has them not. The session's timing
-is real; a seed repeats the choices, not the log. A failure prints the story and keeps the image. Under `--canary` the ledger's
-promise must be broken and the simulated disk must have no explanation.
+`--keep` leaves what the simulated disk is told: each session's lines and traces of file operations, and of each image the files
+as they were mounted, with the moment in nanoseconds. Needs root, loop devices, /dev/fuse, gcc and libfuse3, and says SKIPPED
+where it has them not. The session's timing is real; a seed repeats the choices, not the log. A failure prints the story and keeps
+the image. Under `--canary` the ledger's promise must be broken and the simulated disk must have no explanation.
 """
 
 import argparse
 import contextlib
-import multiprocessing
 import os
 import random
 import shutil
@@ -39,7 +37,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import disks
@@ -160,14 +157,13 @@ class Session:
         self.rng = random.Random(f"{seed}/{kind}/{number}")
         self.place = Path(top) / f"{kind}-{number}"
         self.place.mkdir()
-        self.keep = Path(keep) / f"{kind}-{number}" if keep else self.place / "kept" if explore else None
-        if self.keep:
-            self.keep.mkdir(parents=True)
-            (self.keep / "mount").write_text(str(self.place / "recorded"))
+        self.keep = Path(keep) / f"{kind}-{number}" if keep else self.place / "kept"
+        self.keep.mkdir(parents=True)
+        (self.keep / "mount").write_text(str(self.place / "recorded"))
         self.content = str(self.rng.getrandbits(63))
         self.tally, self.said, self.last_words = Counter(), [], []
         # No ledger, only files, for the simulated disk to explain.
-        self.scribbles = bool(explore) and not environment and number % 4 == 3
+        self.scribbles = not environment and number % 4 == 3
 
     def child(self, path, mode, life, *more):
         return lives.Child([self.writer, mode, str(path / "l"), self.content, str(life), *map(str, more)], self.environment)
@@ -198,11 +194,10 @@ class Session:
         raw.remove()
         disk.path.rmdir()
         self.said.sort(key=lambda said: said[0])
-        if self.keep:
-            (self.keep / "lines").write_text("".join(f"{life}: {line}\n" for _, life, line in self.said))
+        (self.keep / "lines").write_text("".join(f"{life}: {line}\n" for _, life, line in self.said))
 
     def live(self, path, life):
-        words = ["--trace", self.keep / f"trace-{life}.jsonl"] if self.keep else []
+        words = ["--trace", self.keep / f"trace-{life}.jsonl"]
         if self.scribbles:
             words += ["--operations", self.rng.choice([50, 100, 200])]
         else:
@@ -298,13 +293,11 @@ class Session:
             disk.mount()
         except OSError as error:
             self.tally[f"{self.kind}: REFUSED to mount, {how}"] += 1
-            if self.keep:
-                (self.keep / f"refused-{number:04}-{how}").write_text(f"{moment} {error}\n")
+            (self.keep / f"refused-{number:04}-{how}").write_text(f"{moment} {error}\n")
             return
         try:
-            if self.keep:
-                kept = self.keep / f"{number:04}-{how}-{moment}"
-                disks.call("cp", "-a", "--sparse=always", disk.path, kept)
+            kept = self.keep / f"{number:04}-{how}-{moment}"
+            disks.call("cp", "-a", "--sparse=always", disk.path, kept)
             if self.scribbles:
                 return
             before = lf.fingerprint(disk.path) if number % 4 == 0 else None
@@ -322,7 +315,7 @@ class Session:
 
     def calibrate(self):
         """Whether the simulated disk can produce what was mounted too."""
-        if not self.explore or not any(self.keep.glob("[0-9]*-*-*")):
+        if not any(self.keep.glob("[0-9]*-*-*")):
             return
         done = subprocess.run(
             [self.explore, "--calibrate", str(self.keep)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -400,7 +393,6 @@ def main():
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--writer", default=None, help="a release build; built if missing")
     parser.add_argument("--json", default=None, help="a file for the numbers")
-    parser.add_argument("--calibrate", action="store_true", help="ask the simulated disk, and build it for that if need be")
     parser.add_argument("--keep", default=None, help="a directory for what a simulated disk is to explain")
     parser.add_argument("--quick", action="store_true", help="a session a file system, for CI")
     parser.add_argument("--allow-skip", action="store_true", help="what cannot be had here is no failure")
@@ -410,11 +402,8 @@ def main():
     if reason := os.geteuid() and "not root" or lf.enter_namespace(INSIDE):
         lf.skipped(f"no mounts of one's own here ({reason}); no disk was recorded")
         return 0 if arguments.allow_skip else 1
-    writer = lives.find_writer(arguments.writer)
-    found = lf.ROOT / ".build/release/explore"
-    explore = lives.find_program("explore") if arguments.calibrate or found.exists() else None
-    if explore is None:
-        lf.skipped("there is no .build/release/explore; the simulated disk is not calibrated")
+    writer = lf.find_program("writer", arguments.writer)
+    explore = lf.find_program("explore")
     seed = arguments.seed or lf.random_seed()
     where = arguments.dir or ("/dev/shm" if os.path.isdir("/dev/shm") else None)
     top = Path(tempfile.mkdtemp(prefix="block-replay-", dir=where)).resolve()
@@ -444,22 +433,16 @@ def main():
     except OSError as error:
         lf.skipped(f"no canary ({error})")
         return 0 if arguments.allow_skip else 1
-    start, tally, failures = time.monotonic(), Counter(), []
-    with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("fork")) as pool:
-        futures = {
-            pool.submit(
-                run_session, writer, recorder, explore, top, seed, kind, number, count, arguments.keep, environment):
-            f"{kind}/{number}" for kind, number in tasks}
-        for future in as_completed(futures):
-            found, failure = future.result()
-            tally += found
-            if failure and arguments.canary and (not explore or any("UNEXPLAINED" in key for key in found)):
-                return lives.canary_died(top, failure, pool)
-            if failure:
-                failures.append(failure)
-                print(
-                    f"FAILED, seed {seed}: {failure}\n  again: {sys.argv[0]} --seed {seed} --only {futures[future]}",
-                    file=sys.stderr, flush=True)
+    start = time.monotonic()
+    work = {
+        f"{kind}/{number}": (
+            run_session, writer, recorder, explore, top, seed, kind, number, count, arguments.keep, environment)
+        for kind, number in tasks}
+    tally, failures, noticed = lives.run_all(
+        work, arguments.jobs, seed,
+        lambda found: arguments.canary and any("UNEXPLAINED" in key for key in found))
+    if noticed:
+        return lives.canary_died(top, noticed)
     images = sum(count for key, count in tally.items() if key.endswith(": images"))
     status = lives.conclude(
         "block-replay", arguments, seed, time.monotonic() - start, tally, images, "images", failures,

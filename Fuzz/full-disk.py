@@ -485,7 +485,7 @@ def main():
         lf.skipped(f"no mounts of one's own here ({reason}); nothing was tested")
         return 0
     seed = arguments.seed or lf.random_seed()
-    program = lf.find_program(arguments.ledgerctl)
+    program = lf.Program(lf.find_program("ledgerctl", arguments.ledgerctl))
     top = Path(tempfile.mkdtemp(prefix="full-disk-", dir=arguments.dir)).resolve()
     print(f"seed {seed}, {'quick' if arguments.quick else 'full'} run, in {top}", flush=True)
     start = time.monotonic()

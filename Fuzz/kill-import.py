@@ -32,7 +32,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+import ledgerfaults as lf
+
 BATCH = 1000
 # Above this many bytes of lines an import may end a batch early.
 BATCH_BYTES = 8 << 20
@@ -342,14 +343,6 @@ class Harness:
 # The run
 
 
-def build():
-    binary = ROOT / ".build/release/ledgerctl"
-    if not binary.exists():
-        print("building ledgerctl", file=sys.stderr)
-        subprocess.run(["swift", "build", "-c", "release", "--product", "ledgerctl"], cwd=ROOT, check=True)
-    return binary
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--cycles", type=int, default=200)
@@ -359,7 +352,7 @@ def main():
     parser.add_argument("--first", type=int, default=0, help="start at this cycle of the seed")
     arguments = parser.parse_args()
     seed = arguments.seed or "%08x" % random.SystemRandom().getrandbits(32)
-    ledgerctl = Path(arguments.ledgerctl).resolve() if arguments.ledgerctl else build()
+    ledgerctl = lf.find_program("ledgerctl", arguments.ledgerctl)
     harness = Harness(str(ledgerctl), seed)
     top = Path(tempfile.mkdtemp(prefix="kill-import-", dir=arguments.dir))
     print(f"seed {seed}, {arguments.cycles} cycles, in {top}", flush=True)

@@ -15,7 +15,6 @@ end and keeps the files and the whole story.
 """
 
 import argparse
-import multiprocessing
 import os
 import random
 import shutil
@@ -23,7 +22,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import ledgerfaults as lf
@@ -130,24 +128,16 @@ def main():
     parser.add_argument("--quick", action="store_true", help="400 kills, for CI")
     parser.add_argument("--only", type=int, default=None, help="this ledger of the seed's")
     arguments = parser.parse_args()
-    writer = lives.find_writer(arguments.writer)
+    writer = lf.find_program("writer", arguments.writer)
     seed = arguments.seed or lf.random_seed()
     where = arguments.dir or ("/dev/shm" if os.path.isdir("/dev/shm") else None)
     top = Path(tempfile.mkdtemp(prefix="kills-", dir=where))
     cycles = 400 if arguments.quick else arguments.cycles
     print(f"seed {seed}, {cycles:,} kills, in {top}", flush=True)
     numbers = range(-(-cycles // LIVES)) if arguments.only is None else [arguments.only]
-    start, tally, failures = time.monotonic(), Counter(), []
-    with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("fork")) as pool:
-        futures = {pool.submit(run_ledger, writer, top, seed, number, LIVES): number for number in numbers}
-        for future in as_completed(futures):
-            found, failure = future.result()
-            tally += found
-            if failure:
-                failures.append(failure)
-                print(
-                    f"FAILED, seed {seed}: {failure}\n  again: {sys.argv[0]} --seed {seed} --only {futures[future]}",
-                    file=sys.stderr, flush=True)
+    start = time.monotonic()
+    work = {number: (run_ledger, writer, top, seed, number, LIVES) for number in numbers}
+    tally, failures, _ = lives.run_all(work, arguments.jobs, seed)
     kills = sum(count for key, count in tally.items() if key.startswith("killed"))
     status = lives.conclude(
         "kills", arguments, seed, time.monotonic() - start, tally, kills, "kills", failures,

@@ -238,14 +238,15 @@ def check_unchanged(before, directory):
         raise Violation(f"reading changed the ledger: {names}")
 
 
-def find_program(argument):
+def find_program(name, argument=None):
+    """The path given, or a release build of this product of today's sources: an older one would prove nothing."""
     if argument:
-        return Program(Path(argument).resolve())
-    binary = ROOT / ".build/release/ledgerctl"
-    if not binary.exists():
-        print("building ledgerctl", file=sys.stderr)
-        subprocess.run(["swift", "build", "-c", "release", "--product", "ledgerctl"], cwd=ROOT, check=True)
-    return Program(binary)
+        return Path(argument).resolve()
+    command = ["swift", "build", "-c", "release", "--product", name]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed\n{done.stdout}")
+    return ROOT / ".build/release" / name
 
 
 def enter_namespace(mark):

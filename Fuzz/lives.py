@@ -8,35 +8,22 @@ before or the one after, whole; what is not there any more was trimmed or reset 
 
 import json
 import math
+import multiprocessing
 import os
 import select
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor, as_completed
 
-from ledgerfaults import ROOT, Violation
+from ledgerfaults import Violation
 
 DONE, BROKEN, CANNOT_READ, CANNOT_OPEN, FAILED = range(5)
 MOODS = ["mixed", "appending", "heavy", "copying", "dropping", "reopening"]
 # A child that says nothing for so long hangs.
 PATIENCE = 60
-
-
-def find_writer(argument=None):
-    return find_program("writer", argument)
-
-
-def find_program(name, argument=None):
-    if argument:
-        return os.path.abspath(argument)
-    binary = ROOT / ".build/release" / name
-    if not binary.exists():
-        print(f"building {name}", file=sys.stderr)
-        subprocess.run(["swift", "build", "-c", "release", "--product", name], cwd=ROOT, check=True)
-    return str(binary)
 
 
 class Child:
@@ -142,8 +129,28 @@ def conclude(name, arguments, seed, seconds, tally, count, unit, failures, wante
     return 0
 
 
-def canary_died(top, failure, pool):
-    pool.shutdown(cancel_futures=True)
+def run_all(work, jobs, seed, ends_at=lambda found: False):
+    """Does all the work, calls by the names that --only repeats them by, and adds up what they come by. Returns that, the failures,
+    and the one, if any, that the run was to end at: a canary's."""
+    tally, failures = Counter(), []
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("fork")) as pool:
+        futures = {pool.submit(*call): name for name, call in work.items()}
+        for future in as_completed(futures):
+            found, failure = future.result()
+            tally += found
+            if not failure:
+                continue
+            if ends_at(found):
+                pool.shutdown(cancel_futures=True)
+                return tally, failures, failure
+            failures.append(failure)
+            print(
+                f"FAILED, seed {seed}: {failure}\n  again: {sys.argv[0]} --seed {seed} --only {futures[future]}",
+                file=sys.stderr, flush=True)
+    return tally, failures, None
+
+
+def canary_died(top, failure):
     shutil.rmtree(top)
     print("the canary was noticed: " + failure.splitlines()[0][:200])
     return 0

@@ -21,7 +21,6 @@ but not the exact moment of each cut. A failure prints the story's end and keeps
 
 import argparse
 import contextlib
-import multiprocessing
 import os
 import random
 import shutil
@@ -29,7 +28,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import disks
@@ -202,7 +200,7 @@ def main():
     if reason := os.geteuid() and "not root" or lf.enter_namespace(INSIDE):
         lf.skipped(f"no mounts of one's own here ({reason}); no power was cut")
         return 0 if arguments.allow_skip else 1
-    writer = lives.find_writer(arguments.writer)
+    writer = lf.find_program("writer", arguments.writer)
     seed = arguments.seed or lf.random_seed()
     where = arguments.dir or ("/dev/shm" if os.path.isdir("/dev/shm") else None)
     top = Path(tempfile.mkdtemp(prefix="power-cuts-", dir=where)).resolve()
@@ -224,21 +222,13 @@ def main():
     except OSError as error:
         lf.skipped(f"no canary ({error})")
         return 0 if arguments.allow_skip else 1
-    start, tally, failures = time.monotonic(), Counter(), []
-    with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("fork")) as pool:
-        futures = {
-            pool.submit(run_disk, writer, top, seed, kind, number, CUTS, environment, arguments.options): f"{kind}/{number}"
-            for kind, number in tasks}
-        for future in as_completed(futures):
-            found, failure = future.result()
-            tally += found
-            if failure and arguments.canary:
-                return lives.canary_died(top, failure, pool)
-            if failure:
-                failures.append(failure)
-                print(
-                    f"FAILED, seed {seed}: {failure}\n  again: {sys.argv[0]} --seed {seed} --only {futures[future]}",
-                    file=sys.stderr, flush=True)
+    start = time.monotonic()
+    work = {
+        f"{kind}/{number}": (run_disk, writer, top, seed, kind, number, CUTS, environment, arguments.options)
+        for kind, number in tasks}
+    tally, failures, noticed = lives.run_all(work, arguments.jobs, seed, lambda found: arguments.canary)
+    if noticed:
+        return lives.canary_died(top, noticed)
     cuts = sum(count for key, count in tally.items() if key.startswith("cut while"))
     status = lives.conclude(
         "power-cuts", arguments, seed, time.monotonic() - start, tally, cuts, "cuts", failures,

@@ -891,7 +891,7 @@ def main():
         lf.skipped(f"{reason}; no fault was injected")
         return 0
     seed = arguments.seed or lf.random_seed()
-    program = lf.find_program(arguments.ledgerctl)
+    program = lf.Program(lf.find_program("ledgerctl", arguments.ledgerctl))
     top = Path(tempfile.mkdtemp(prefix="strace-faults-", dir=arguments.dir)).resolve()
     print(f"seed {seed}, {'quick' if arguments.quick else 'full'} run, in {top}", flush=True)
     start = time.monotonic()
