@@ -116,7 +116,7 @@ import Testing
       number += 1
     }
     while number < 400 { try append() }
-    let expected = try SidecarIndexTests.found(ledger, .kind, "turn.started")
+    let expected = try ledger.offsets(of: .kind, "turn.started")
     var seen: [Offset] = []
     do {
       try ledger.forEachEvent(.kind, "turn.started") { (view) throws(LedgerError) in
