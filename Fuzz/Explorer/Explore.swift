@@ -40,17 +40,11 @@ struct Explore {
         report.add("\(part) seconds", Int(clock.seconds))
       }
     } catch {
-      print(report.text, terminator: "")
+      tell(report, arguments)
       print("explore: a promise is broken\n\(error)")
       exit(1)
     }
-    print(report.text, terminator: "")
-    do {
-      if let file = arguments.json { try report.write(to: file) }
-    } catch {
-      print("explore: \(error)")
-      exit(1)
-    }
+    tell(report, arguments)
     if !report.shortfalls.isEmpty {
       print("explore: " + report.shortfalls.joined(separator: "; "))
       exit(1)
@@ -59,6 +53,16 @@ struct Explore {
 }
 
 extension Explore {
+  private static func tell(_ report: Report, _ arguments: Arguments) {
+    print(report.text, terminator: "")
+    do {
+      if let file = arguments.json { try report.write(to: file) }
+    } catch {
+      print("explore: \(error)")
+      exit(1)
+    }
+  }
+
   private static func calibrate(_ directory: String) -> Never {
     do {
       let result = try Calibration(directory)

@@ -9,6 +9,8 @@
 // compiles with `-module-alias Synchronization=Locks`: no source says anything of it.
 
 /// A lock that the sanitizer follows, because it intercepts pthread's.
+///
+/// `@unchecked Sendable`: the value is touched only between lock and unlock, and the two addresses never change.
 @safe public struct Mutex<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
   private let handle = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let value = UnsafeMutablePointer<Value>.allocate(capacity: 1)
@@ -48,6 +50,8 @@
 
 /// An atomic integer that the sanitizer follows. By its own functions and not by a lock, which would order what a relaxed access
 /// does not, and so hide races.
+///
+/// `@unchecked Sendable`: the address never changes, and what is there is touched only by atomic instructions.
 @safe public struct Atomic<Value: FixedWidthInteger & Sendable>: ~Copyable, @unchecked Sendable {
   private let place = UnsafeMutablePointer<UInt32>.allocate(capacity: 1)
 

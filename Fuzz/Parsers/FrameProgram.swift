@@ -3,6 +3,7 @@ internal import LogEngine
 /// The bytes as a program: frames to lay with all their checksums right, and then damage. So what is behind the checks is reached,
 /// as random bytes never would.
 enum FrameProgram {
+  // `nonisolated(unsafe)`: one input at a time, see FuzzProgram.
   private nonisolated(unsafe) static var layer = FrameLayer()
 
   static func run(_ input: RawSpan) {
@@ -125,6 +126,7 @@ extension [UInt8] {
 
 /// Any records as a batch: what is laid is found again, whole, and nothing else.
 enum BatchFuzz {
+  // `nonisolated(unsafe)`: one input at a time, see FuzzProgram.
   private nonisolated(unsafe) static var shared = RecordBatch()
 
   static let seeds: [[UInt8]] = [[0, 3, 1, 2, 3], [9, 0, 1, 7, 8, 8, 8, 8, 8, 8, 8, 8, 9]]

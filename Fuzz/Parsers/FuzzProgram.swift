@@ -4,6 +4,9 @@ internal import RunLedger
 
 /// Kinds of input that anybody may hand to the ledger, and what has to hold whatever they are. A broken promise ends the process,
 /// which a fuzzer takes for a find.
+///
+/// One input at a time: a fuzzer has one thread, and `swift test` runs the suite that replays inputs serially. So targets keep their
+/// memory from input to input in `nonisolated(unsafe)` variables, and none waits for any.
 public protocol FuzzProgram: CaseIterable, RawRepresentable<String>, Sendable {
   /// Hands the bytes over, and ends the process if a promise does not hold.
   func run(_ bytes: RawSpan)

@@ -4,6 +4,7 @@ internal import RunLedger
 /// Any bytes as the index of events in a sidecar. What is believed answers as the bytes say, read from front to end; and what is
 /// not believed leaves no trace.
 enum IndexFuzz {
+  // `nonisolated(unsafe)`: one input at a time, see FuzzProgram.
   private nonisolated(unsafe) static var bytes = ByteBuffer()
 
   /// The first byte says whether the segment is sealed, and whether lengths and hashes are made right.

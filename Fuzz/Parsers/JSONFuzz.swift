@@ -3,6 +3,7 @@ internal import RunLedger
 
 /// Any bytes as JSON: what counts as JSON is what RFC 8259 says, read by its grammar and nothing clever.
 enum JSONFuzz {
+  // `nonisolated(unsafe)`: one input at a time, see FuzzProgram.
   private nonisolated(unsafe) static var line: [UInt8] = []
 
   /// Up to a byte 0xFF, which no JSON has, and behind it: two texts to be compared.

@@ -39,6 +39,7 @@ import Synchronization
   }
 }
 
+/// `@unchecked Sendable`: that it is not safe is what the sanitizer has to find.
 private final class Shared: @unchecked Sendable {
   static let counters = Shared()
 

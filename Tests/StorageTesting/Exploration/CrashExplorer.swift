@@ -341,6 +341,7 @@ package final class CrashExplorer {
   private func openWithCrashes(
     _ disk: SimulatedDisk, _ path: String, _ models: [LogModel], _ depth: Int
   ) throws -> (log: SegmentedLog, index: TextIndex) {
+    // The opening runs on this thread alone, and with it the observer.
     nonisolated(unsafe) let unsafeSelf = self
     let isBusy = Locked(false)
     let mostPerOpening = Locked(depth == 0 ? 4 : 1)
@@ -372,7 +373,8 @@ package final class CrashExplorer {
     defer { isStale = wasStale }
     isStale = isStale || crash.kinds(choice).contains(.staleTailed)
     let digest = state.digest
-    guard examined.insert(digest &* 31 &+ UInt64(depth)) else { return }
+    let knowledge = models.reduce(UInt64(depth)) { $0 &* 31 &+ $1.digest }
+    guard examined.insert(digest &* 31 ^ knowledge) else { return }
     count()
     do {
       try examine(path, models, state, digest, depth + 1)

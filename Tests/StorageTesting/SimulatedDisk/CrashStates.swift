@@ -40,8 +40,6 @@ package struct CrashStates: Sendable {
   /// How many alternatives each atom has, but for those that are in part.
   let alternatives: [UInt16]
 
-  package var atomCount: Int { atoms.count }
-
   init(_ state: DiskState) {
     var state = state
     state.prepareForCrashes()
