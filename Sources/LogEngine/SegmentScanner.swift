@@ -140,9 +140,17 @@ package struct SegmentScanner {
     guard windowHolds(end, window, windowStart) else { return .needBytes(through: end) }
     let gap = window.extracting(
       Int(position.rawValue - windowStart.rawValue)..<Int(place.rawValue - windowStart.rawValue))
-    guard gap.isAllZeros, case .sound(let header) = examine(place, window, windowStart),
-      header.kind == .sync, header.index == nextIndex, header.bodyLength == 0, !header.continues
-    else { return stop() }
+    guard gap.isAllZeros else { return stop() }
+    let header: FrameHeader
+    switch examine(place, window, windowStart) {
+    // Of another frame, which has its say on the floor all the same.
+    case .needBytes(let end): return .needBytes(through: end)
+    case .sound(let sound): header = sound
+    case .unsound, .newer: return stop()
+    }
+    guard header.kind == .sync, header.index == nextIndex, header.bodyLength == 0, !header.continues else {
+      return stop()
+    }
     let start = Int(place.rawValue - windowStart.rawValue)
     cursor = place
     accept(header, window.extracting(start..<start + FrameHeader.byteCount))
