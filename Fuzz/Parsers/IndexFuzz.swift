@@ -240,6 +240,9 @@ enum CatalogFuzz {
     var index = LedgerIndex(seed: 5)
     index.beginSegment(at: 1)
     var listed: [(offset: UInt64, id: UInt8, run: UInt8)] = []
+    /// Ids that were there more often than different ids of one tag could be, and of which some are not entered any more. No
+    /// ledger stores one twice.
+    var crowded: Set<UInt8> = []
     var next: UInt64 = 1
     var begun: UInt64 = 1
     /// Where segments begin that are there.
@@ -251,6 +254,7 @@ enum CatalogFuzz {
         let (event, id, run, _) = events[Int(byte)]
         index.add(event, at: Offset(next))
         listed.append((next, id, run))
+        if listed.count(where: { $0.id == id }) >= 32 { crowded.insert(id) }
         next += 1
       case 128..<160:
         _ = index.endSegment()
@@ -288,11 +292,11 @@ enum CatalogFuzz {
         next += UInt64(byte & 3)
       }
     }
-    check(&index, listed)
+    check(&index, listed, crowded)
   }
 
   private static func check(
-    _ index: inout LedgerIndex, _ listed: [(offset: UInt64, id: UInt8, run: UInt8)]
+    _ index: inout LedgerIndex, _ listed: [(offset: UInt64, id: UInt8, run: UInt8)], _ crowded: Set<UInt8>
   ) {
     promise(index.count == listed.count, "all events are counted")
     promise(index.runCount == Set(listed.map(\.run)).count, "all runs are counted")
@@ -308,11 +312,9 @@ enum CatalogFuzz {
       }
       promise(found == expected, "a run has its events: \(found) \(expected)")
     }
-    for id in 0..<16 {
+    for id in UInt8(0)..<16 where !crowded.contains(id) {
       let expected = listed.filter { $0.id == id }.map { Offset($0.offset) }
-      // An id that is there more often than different ids of one tag could be is entered no more.
-      guard expected.count < 32 else { continue }
-      let name = names[id]
+      let name = names[Int(id)]
       promise(index.candidates(id: name.span.rawBytes) == expected, "an id has its events")
     }
   }
