@@ -76,3 +76,8 @@ struct Stopwatch {
     return nanoseconds
   }
 }
+
+/// A prime step visits numbers in an order that no cache expects.
+func scattered(_ number: Int, below bound: Int) -> Int {
+  Int(UInt64(number + 1) &* 2_654_435_761 % UInt64(bound))
+}

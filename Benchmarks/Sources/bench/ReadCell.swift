@@ -31,18 +31,13 @@ struct ReadCell {
 
   private static let tailCount = 100
 
-  /// A prime step visits numbers in an order that no cache expects.
-  private static func scattered(_ number: Int, below bound: Int) -> Int {
-    Int(UInt64(number + 1) &* 2_654_435_761 % UInt64(bound))
-  }
-
   private func makeOperation() throws -> Operation {
     let (count, seed, limit) = (context.count, context.seed, repetitions.timed)
     switch workload {
     case .getHit, .getMiss:
       let isHit = workload == .getHit
       let ids = (0..<limit).map {
-        EventGenerator.eventID(Self.scattered($0, below: count) + (isHit ? 0 : count), seed: seed)
+        EventGenerator.eventID(scattered($0, below: count) + (isHit ? 0 : count), seed: seed)
       }
       return { store, number, body in
         guard try store.find(id: ids[number], body) == isHit else {
@@ -51,14 +46,14 @@ struct ReadCell {
       }
     case .readRun:
       let runs = (0..<limit).map {
-        EventGenerator.runID(Self.scattered($0, below: runCount), seed: seed)
+        EventGenerator.runID(scattered($0, below: runCount), seed: seed)
       }
       return { store, number, body in try store.read(run: runs[number], body) }
     case .filterKind: return { store, _, body in try store.filter(.kind, "repo.discussed", body) }
     case .filterActor: return { store, _, body in try store.filter(.actor, "bash", body) }
     case .tail:
       return { store, number, body in
-        let offset = UInt64(Self.scattered(number, below: max(1, count - Self.tailCount)))
+        let offset = UInt64(scattered(number, below: max(1, count - Self.tailCount)))
         try store.scan(after: offset, limit: Self.tailCount, body)
       }
     default: return { store, _, body in try store.scan(after: 0, limit: .max, body) }

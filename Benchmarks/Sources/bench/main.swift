@@ -6,14 +6,12 @@ func run() async throws {
   let words = Array(CommandLine.arguments.dropFirst())
   if let (report, words) = Cell.called(words) {
     guard let cell = BenchCell(rawValue: words[0]) else { throw BenchmarkError("no such cell: \(words)") }
-    var findings = Findings()
-    try await cell.run(Settings(words: Array(words.dropFirst())), &findings)
-    try SystemCall.write(findings.text, to: report)
+    try await cell.run(Settings(words: Array(words.dropFirst())), reportingTo: report)
     return
   }
   let arguments = try Arguments(words)
-  var campaign = Campaign(arguments)
-  var machine = Machine(dataDirectory: ".")
+  var campaign = try Campaign(arguments)
+  var machine = Machine(dataDirectory: arguments.directory)
   try campaign.run()
   machine.finish()
   print(TextReport(arguments: arguments, results: campaign.results, machine: machine).text(), terminator: "")
