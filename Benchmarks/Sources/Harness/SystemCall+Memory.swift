@@ -1,11 +1,12 @@
 internal import Glibc
 
 extension SystemCall {
-  /// Bytes a second of adding up every word of some files, mapped, in one thread: the least that reading them can cost.
-  package static func memoryReadRate(_ paths: [String]) throws -> Double {
+  /// Bytes a second of adding up every word of some files, mapped, in one thread: the least that reading them can cost. It
+  /// ends after so many bytes, since behind them the last file may be reserved space.
+  package static func memoryReadRate(_ paths: [String], byteCount limit: Int) throws -> Double {
     var (byteCount, sum, nanoseconds) = (0, UInt64(0), UInt64(0))
     for path in paths {
-      let length = lengths(path) & ~63
+      let length = min(lengths(path), limit - byteCount) & ~63
       let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
       guard file >= 0 else { throw failure("open", path) }
       defer { _ = close(file) }

@@ -54,6 +54,23 @@ struct Arguments {
     events.sort()
   }
 
+  /// What a table says of how it was made.
+  var facts: [(name: String, value: String)] {
+    [
+      ("events", events.map { Layout.grouped($0) }.joined(separator: ", ")),
+      ("each synced", "\(Layout.grouped(syncedEvents)) events; 8 appenders twice, 64 four times as many"),
+      (
+        "payload",
+        payloadByteCount.map { "\(Layout.grouped($0)) bytes" } ?? "real sizes, about 1,140 bytes on average"
+      ),
+      (
+        "rounds",
+        "\(rounds), figures are medians; a filling ends after \(limitSeconds) s, and then its rows say how many events there are"
+      ),
+      ("seed", "\(seed)"),
+    ]
+  }
+
   private static func names<T: RawRepresentable<String>>(_ text: String) throws -> [T] {
     try text.split(separator: ",").map {
       guard let name = T(rawValue: String($0)) else { throw BenchmarkError(usage) }

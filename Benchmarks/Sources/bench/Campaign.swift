@@ -75,7 +75,7 @@ struct Campaign {
     case .concurrent(let appenders):
       var findings = try bench.concurrent(contender, appenders, count)
       if let trace, round == 1 {
-        let traced = max(appenders * 4, count / 4)
+        let traced = max(appenders, count / 4)
         _ = try bench.concurrent(contender, appenders, traced, tracer: trace.tracer)
         findings[.syncs] = Double(try trace.count()) / Double(traced)
       }

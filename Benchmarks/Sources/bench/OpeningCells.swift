@@ -1,5 +1,6 @@
 internal import AgentEvents
 internal import Harness
+internal import RunLedger
 
 /// Opens a store and does the first thing that its kind of user does: reads the first event and its run, or appends.
 struct OpenCell {
@@ -15,8 +16,10 @@ struct OpenCell {
   func run(_ findings: inout Findings) throws {
     // The library's own first steps are not this store's.
     try context.warmUp(extra > 0 ? .always : .never, events: 100, batchSize: 100)
+    var events = extra > 0 ? context.generator(extra: extra) : context.generator()
+    let event = events.take(1)
     let memoryBefore = try SystemCall.memory()
-    let store = extra > 0 ? try append(&findings) : try read(&findings)
+    let store = extra > 0 ? try append(event, &findings) : try read(event, &findings)
     let memory = try SystemCall.memory()
     findings[.heap] = Double(memory.anonymous - memoryBefore.anonymous) / Double(context.count)
     findings[.resident] = Double(memory.resident - memoryBefore.resident) / Double(context.count)
@@ -24,9 +27,7 @@ struct OpenCell {
     try store.close()
   }
 
-  private func append(_ findings: inout Findings) throws -> any Engine {
-    var events = context.generator(extra: extra)
-    let event = events.take(1)
+  private func append(_ event: [Event], _ findings: inout Findings) throws -> any Engine {
     let start = SystemCall.nanoseconds()
     let store = try context.open(.writing(.always))
     let appender = try store.appender()
@@ -38,7 +39,7 @@ struct OpenCell {
     return store
   }
 
-  private func read(_ findings: inout Findings) throws -> any Engine {
+  private func read(_ first: [Event], _ findings: inout Findings) throws -> any Engine {
     let run = EventGenerator.runID(0, seed: context.seed)
     var (digest, runDigest) = (RowDigest(), RowDigest())
     let start = SystemCall.nanoseconds()
@@ -46,9 +47,8 @@ struct OpenCell {
     try store.scan(after: 0, limit: 1) { digest.add(id: $0, run: $1, payload: $2) }
     try store.read(run: run) { runDigest.add(id: $0, run: $1, payload: $2) }
     findings[.seconds] = SystemCall.seconds(since: start)
-    var events = context.generator()
     var expected = RowDigest()
-    expected.add(events.take(1)[0])
+    expected.add(first[0])
     guard digest.value == expected.value, runDigest.count > 0 else {
       throw BenchmarkError("\(context.path): the first event or its run is not what was stored")
     }

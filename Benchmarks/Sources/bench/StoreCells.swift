@@ -127,7 +127,9 @@ struct LedgerReadingCell {
     let byteCount = Double(store.ledger.size.bytes)
     try store.close()
     // The first pass finds the pages; it is the second that counts.
-    for _ in 0..<2 { findings[.memoryRead] = try SystemCall.memoryReadRate(segments) }
+    for _ in 0..<2 {
+      findings[.memoryRead] = try SystemCall.memoryReadRate(segments.sorted(), byteCount: Int(byteCount))
+    }
     let aside = path + ".aside"
     let sidecars = isRecovery ? names.filter { $0.hasSuffix(".idx") } : []
     try SystemCall.makeDirectory(aside)

@@ -129,11 +129,16 @@ enum Metric: String, CaseIterable {
     }
   }
 
-  var title: String {
+  /// A column's heading.
+  func title(_ workload: Workload) -> String {
     switch self {
+    case .rate, .seconds: unit(workload)
+    case .p50, .p99, .p999, .max: "\(rawValue) µs"
+    case .heap, .resident, .disk, .allocated, .written: "\(rawValue) B/ev"
+    case .syncs: "syncs/append"
     case .perCore: "bytes/s a core"
     case .memoryRead: "memory read"
-    default: rawValue
+    case .count: workload == .retention ? "dropped" : "events"
     }
   }
 }

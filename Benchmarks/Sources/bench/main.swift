@@ -14,7 +14,13 @@ func run() async throws {
   var machine = Machine(dataDirectory: arguments.directory)
   try campaign.run()
   machine.finish()
-  print(TextReport(arguments: arguments, results: campaign.results, machine: machine).text(), terminator: "")
+  let facts = machine.facts + arguments.facts + [("agreements", "\(campaign.agreements), none failed")]
+  let results = campaign.results
+  print(TextReport(results: results, facts: facts).text(), terminator: "")
+  if let file = arguments.json { try SystemCall.write(JSONReport(results: results).text(), to: file) }
+  if let file = arguments.html {
+    try SystemCall.write(HTMLReport(results: results, facts: facts).text(), to: file)
+  }
 }
 
 do {
