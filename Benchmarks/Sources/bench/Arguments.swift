@@ -30,7 +30,7 @@ struct Arguments {
     while let name = words.popFirst() {
       if name == "--quick" {
         (isQuick, events, syncedEvents, rounds, limitSeconds, payloadByteCount) = (
-          true, [20_000], 200, 1, 5, 300
+          true, [20_000], 64, 1, 5, 300
         )
         continue
       }

@@ -2,7 +2,8 @@ internal import Harness
 
 /// The measurements, each of them a process of its own. The name and the settings are what the child is told.
 enum BenchCell: String {
-  case append, check, concurrent, read, duplicate, mixed, open, kill, snapshot, retention, verify, recovery
+  case append, check, concurrent, read, duplicate, mixed, open, kill, snapshot, load, retention, verify,
+    recovery
 
   func run(_ settings: Settings, reportingTo report: String) async throws {
     let context = try CellContext(settings)
@@ -17,6 +18,7 @@ enum BenchCell: String {
     case .open: try OpenCell(context).run(&findings)
     case .kill: try KillCell(context: context).run(reportingTo: report)
     case .snapshot: try SnapshotCell(context: context).run(&findings)
+    case .load: try SnapshotLoadCell(context).run(&findings)
     case .retention: try RetentionCell(context: context).run(&findings)
     case .verify: try LedgerReadingCell(context: context, isRecovery: false).run(&findings)
     case .recovery: try LedgerReadingCell(context: context, isRecovery: true).run(&findings)

@@ -45,7 +45,7 @@ struct Goals {
     return [
       Goal(
         workload: workload.rawValue + (contender == .ledger ? "" : ", \(contender.style.rawValue)"),
-        goal: "≥ \(Layout.figure(least)) × \(name)", events: mine.events, measured: ratio,
+        goal: "≥ \(Self.plain(least)) × \(name)", events: mine.events, measured: ratio,
         isMet: median >= least, text: "\(Layout.figure(median)) ×")
     ]
   }
@@ -75,6 +75,11 @@ struct Goals {
       + times(3, .lmdb, .readRun) + times(4, .sqlite, .scan) + times(1, .lmdb, .scan)
   }
 
+  /// A goal's number as the goal has it.
+  private static func plain(_ value: Double) -> String {
+    value == value.rounded() ? Layout.decimals(value, 0) : "\(value)"
+  }
+
   // MARK: Shares and sizes
 
   private func atMost(
@@ -95,7 +100,7 @@ struct Goals {
         let scan = results.row(.scan, .ledger, row.events)
       else { return [] }
       let ratio = row[.seconds] / (scan[.count] / scan[.rate])
-      return atMost(1 / share, "≤ 1/\(Layout.figure(share)) of the full scan", row, ratio) {
+      return atMost(1 / share, "≤ 1/\(Self.plain(share)) of the full scan", row, ratio) {
         "1/\(Layout.figure(1 / $0))"
       }
     }

@@ -90,8 +90,9 @@ struct StoreBench {
     case .verify: return try run(.verify, engine, store.path, store.count)
     case .recovery: return try run(.recovery, engine, store.path, store.count)
     case .snapshot: return try snapshot(engine, store)
-    case .reopenRead, .killedRead, .reopenAppend, .killedAppend:
+    case .reopenRead, .killedRead, .coldRead, .reopenAppend, .killedAppend, .coldAppend:
       return try open(workload, engine, &store)
+    case .snapshotLoad: return try load(engine, &store)
     case .mixed:
       let findings = try run(.mixed, engine, store.path, store.count, ["extra": store.nextStream()])
       store.more += try findings.count("stored")
@@ -117,17 +118,43 @@ struct StoreBench {
   private mutating func open(
     _ workload: Workload, _ engine: EngineName, _ store: inout Store
   ) throws -> Findings {
-    let isAppend = workload == .reopenAppend || workload == .killedAppend
+    let isAppend = [.reopenAppend, .killedAppend, .coldAppend].contains(workload)
     if workload == .killedRead || workload == .killedAppend {
       let more = max(100, min(50_000, store.count / 20))
       _ = try run(
         .kill, engine, store.path, store.count, ["extra": store.nextStream(), "more": more], isKilled: true)
       store.more += more
     }
+    if workload == .coldRead || workload == .coldAppend { try SystemCall.dropCaches() }
     let findings = try run(
       .open, engine, store.path, store.count, ["extra": isAppend ? store.nextStream() : 0])
     if isAppend { store.more += 1 } else { try agree("first run of \(store.count) events", findings.digest) }
     try check(engine, store)
+    return findings
+  }
+
+  /// Each snapshot must end neither before what was acknowledged when it began nor behind what was begun when it was done,
+  /// and be exactly what the store begins with.
+  private mutating func load(_ engine: EngineName, _ store: inout Store) throws -> Findings {
+    let snapshots = arguments.isQuick ? 2 : 5
+    let copy = path("copy")
+    defer { for number in 0..<snapshots { SystemCall.removeTree("\(copy)\(number)") } }
+    let first = store.nextStream()
+    for _ in 1..<SnapshotLoadCell.appenders { _ = store.nextStream() }
+    let findings = try run(
+      .load, engine, store.path, store.count,
+      [
+        "copy": copy, "snapshots": snapshots, "pause": arguments.isQuick ? 100 : 2000, "extra": first,
+        "total": store.count + store.more,
+      ])
+    store.more += try findings.count("appended")
+    for number in 0..<snapshots {
+      let end = try run(.check, engine, "\(copy)\(number)", 0, ["ordered": 1]).count(Metric.count.rawValue)
+      guard end >= (try findings.count("from.\(number)")), end <= (try findings.count("through.\(number)"))
+      else { throw BenchmarkError("a snapshot does not end where the store did") }
+      let digest = try run(.check, engine, store.path, end, ["ordered": 1]).digest
+      try check(engine, "\(copy)\(number)", end, digest, in: end)
+    }
     return findings
   }
 

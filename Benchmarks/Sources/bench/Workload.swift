@@ -27,7 +27,10 @@ enum Workload: String, CaseIterable {
   case reopenAppend = "reopen-append"
   case killedRead = "reopen-killed-read"
   case killedAppend = "reopen-killed-append"
+  case coldRead = "reopen-cold-read"
+  case coldAppend = "reopen-cold-append"
   case mixed
+  case snapshotLoad = "snapshot-load"
   case retention
 
   /// What fills a store of its own; the others work on the one that `batchedNever` fills.
@@ -59,7 +62,7 @@ enum Workload: String, CaseIterable {
       .concurrent64:
       EngineName.allCases
     case .appendInterval, .batchedInterval: [.ledger, .sqlite]
-    case .verify, .recovery: [.ledger]
+    case .verify, .recovery, .snapshotLoad: [.ledger]
     case .snapshot: EngineName.allCases.filter { $0 != .disk && $0 != .leveldb }
     default: EngineName.allCases.filter { $0 != .disk }
     }
@@ -71,7 +74,9 @@ enum Workload: String, CaseIterable {
     case .getHit, .getMiss: "gets/s"
     case .mixed: "operations/s"
     case .verify, .recovery: "bytes/s"
-    case .snapshot, .reopenRead, .reopenAppend, .killedRead, .killedAppend: nil
+    case .snapshot, .snapshotLoad, .reopenRead, .reopenAppend, .killedRead, .killedAppend, .coldRead,
+      .coldAppend:
+      nil
     default: "events/s"
     }
   }
@@ -103,6 +108,9 @@ enum Workload: String, CaseIterable {
     case .reopenAppend: "closed; opened until an append is durable"
     case .killedRead: "killed; opened until the first event and its run are read"
     case .killedAppend: "killed; opened until an append is durable"
+    case .coldRead: "closed, page cache empty; opened until the first event and its run are read"
+    case .coldAppend: "closed, page cache empty; opened until an append is durable"
+    case .snapshotLoad: "the longest of some snapshots while 8 threads append; appends that one touched"
     case .mixed: "nine gets, one unsynced append"
     case .retention: "the oldest half dropped, durable"
     }
@@ -114,6 +122,7 @@ enum Metric: String, CaseIterable {
   case rate, seconds
   case p50, p99, p999 = "p99.9", max
   case heap, resident, disk, allocated, written
+  case elsewhere
   case syncs, perCore, memoryRead
   case count
 
@@ -121,7 +130,7 @@ enum Metric: String, CaseIterable {
     switch self {
     case .rate: workload.rateUnit ?? ""
     case .seconds: "s"
-    case .p50, .p99, .p999, .max: "µs"
+    case .p50, .p99, .p999, .max, .elsewhere: "µs"
     case .heap, .resident, .disk, .allocated, .written: "B/event"
     case .syncs: "syncs/append"
     case .perCore, .memoryRead: "bytes/s"
@@ -135,6 +144,7 @@ enum Metric: String, CaseIterable {
     case .rate, .seconds: unit(workload)
     case .p50, .p99, .p999, .max: "\(rawValue) µs"
     case .heap, .resident, .disk, .allocated, .written: "\(rawValue) B/ev"
+    case .elsewhere: "max of others µs"
     case .syncs: "syncs/append"
     case .perCore: "bytes/s a core"
     case .memoryRead: "memory read"
