@@ -11,7 +11,6 @@ enum Workload: String, CaseIterable {
   case concurrent1 = "append-concurrent-1"
   case concurrent8 = "append-concurrent-8"
   case concurrent64 = "append-concurrent-64"
-  case duplicate = "append-duplicate"
   case getHit = "get-hit"
   case getMiss = "get-miss"
   case readRun = "read-run"
@@ -22,14 +21,16 @@ enum Workload: String, CaseIterable {
   case tail
   case verify
   case recovery
-  case snapshot
+  // A store is opened for reading only until here, so that what is opened is what filling and closing left.
   case reopenRead = "reopen-read"
+  case coldRead = "reopen-cold-read"
   case reopenAppend = "reopen-append"
+  case coldAppend = "reopen-cold-append"
   case killedRead = "reopen-killed-read"
   case killedAppend = "reopen-killed-append"
-  case coldRead = "reopen-cold-read"
-  case coldAppend = "reopen-cold-append"
+  case duplicate = "append-duplicate"
   case mixed
+  case snapshot
   case snapshotLoad = "snapshot-load"
   case retention
 
