@@ -50,6 +50,9 @@ internal import CRocksDB
     unsafe rocksdb_options_set_max_background_jobs(options, Int32(SystemCall.coreCount()))
     unsafe rocksdb_options_set_allow_mmap_reads(options, 1)
     unsafe rocksdb_options_set_max_open_files(options, -1)
+    // Most looks for an id find nothing, also in memory.
+    unsafe rocksdb_options_set_memtable_prefix_bloom_size_ratio(options, 0.1)
+    unsafe rocksdb_options_set_memtable_whole_key_filtering(options, 1)
     let table = unsafe rocksdb_block_based_options_create()
     defer { unsafe rocksdb_block_based_options_destroy(table) }
     // The table takes the filter over.

@@ -74,6 +74,8 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
       }
     try connection.run("PRAGMA synchronous=\(synchronous)")
     try connection.run("PRAGMA busy_timeout=60000")
+    // In pages; the default of 1,000 moves a page into the main file again and again.
+    try connection.run("PRAGMA wal_autocheckpoint=20000")
     try connection.run("PRAGMA cache_size=-\(EngineSettings.cacheByteCount >> 10)")
     try connection.run("PRAGMA mmap_size=\(EngineSettings.mapByteCount)")
   }
