@@ -27,22 +27,27 @@ struct AppendCell {
     let writtenBefore = try SystemCall.writtenBytes()
     var memoryBefore: SystemCall.Memory?
     var (digest, stopwatch, slowest) = (RowDigest(), Stopwatch(), SlowestCommits())
-    while events.count < context.count, stopwatch.busy < context.limitNanoseconds {
-      let chunk = events.take(min(CellContext.chunkCount, context.count - events.count))
-      for event in chunk { digest.add(event) }
+    var stored = 0
+    while stored < context.count, stopwatch.busy < context.limitNanoseconds {
+      let chunk = events.take(min(CellContext.chunkCount, context.count - stored))
       try appender.stage(chunk)
       // By now the generator's own memory is in use.
       if memoryBefore == nil { memoryBefore = try SystemCall.memory() }
       slowest.begin()
       stopwatch.start()
-      for start in stride(from: 0, to: chunk.count, by: batchSize) {
-        try appender.commit(start..<min(start + batchSize, chunk.count))
+      var end = 0
+      while end < chunk.count, stopwatch.busy < context.limitNanoseconds {
+        let start = end
+        end = min(start + batchSize, chunk.count)
+        try appender.commit(start..<end)
         let nanoseconds = stopwatch.lap()
         if slowest.takes(nanoseconds) {
-          slowest.add(nanoseconds, event: events.count - chunk.count + start)
+          slowest.add(nanoseconds, event: stored + start)
           stopwatch.start()
         }
       }
+      for event in chunk[..<end] { digest.add(event) }
+      stored += end
     }
     try appender.stage([])
     let (before, after) = (memoryBefore ?? SystemCall.Memory(), try SystemCall.memory())
@@ -50,7 +55,7 @@ struct AppendCell {
     try appender.finish()
     try engine.close()
 
-    let count = Double(events.count)
+    let count = Double(stored)
     findings[.count] = count
     findings[.rate] = count / (Double(stopwatch.busy) / 1e9)
     stopwatch.latencies.report(to: &findings)

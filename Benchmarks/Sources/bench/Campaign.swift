@@ -82,9 +82,9 @@ struct Campaign {
     case .concurrent(let appenders):
       var findings = try bench.concurrent(contender, appenders, count)
       if let trace, round == 1 {
-        let traced = max(appenders, count / 4)
-        _ = try bench.concurrent(contender, appenders, traced, tracer: trace.tracer)
-        findings[.syncs] = Double(try trace.count()) / Double(traced)
+        let traced = try bench.concurrent(
+          contender, appenders, max(appenders, count / 4), tracer: trace.tracer)
+        findings[.syncs] = Double(try trace.count()) / (try traced.value(Metric.count.rawValue))
       }
       return findings
     case .onStore: return try bench.measure(workload, engine, count)
