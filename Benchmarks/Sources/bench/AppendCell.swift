@@ -19,7 +19,8 @@ struct AppendCell {
 
   func run(_ findings: inout Findings) throws {
     let isSyncedEach = policy == .always && batchSize == 1
-    try context.warmUp(policy, events: isSyncedEach ? 100 : CellContext.chunkCount, batchSize: batchSize)
+    try context.warmUp(
+      policy, events: isSyncedEach ? 100 : min(context.count, context.chunkCount), batchSize: batchSize)
     var events = context.generator()
     let engine = try context.engine.type.init(
       creating: context.path, policy, byteCount: context.byteCount(of: context.count))
@@ -29,7 +30,7 @@ struct AppendCell {
     var (digest, stopwatch, slowest) = (RowDigest(), Stopwatch(), SlowestCommits())
     var stored = 0
     while stored < context.count, stopwatch.busy < context.limitNanoseconds {
-      let chunk = events.take(min(CellContext.chunkCount, context.count - stored))
+      let chunk = events.take(min(context.chunkCount, context.count - stored))
       try appender.stage(chunk)
       // By now the generator's own memory is in use.
       if memoryBefore == nil { memoryBefore = try SystemCall.memory() }
@@ -48,8 +49,9 @@ struct AppendCell {
       }
       for event in chunk[..<end] { digest.add(event) }
       stored += end
+      // What was staged is gone before more is made.
+      try appender.stage([])
     }
-    try appender.stage([])
     let (before, after) = (memoryBefore ?? SystemCall.Memory(), try SystemCall.memory())
     for fact in engine.facts { findings[fact.name] = fact.value }
     try appender.finish()

@@ -13,8 +13,8 @@ struct CellContext {
   let count: Int
   let limitNanoseconds: UInt64
 
-  /// Events are made this many at a time, off the clock.
-  static let chunkCount = 4000
+  /// Events are made this many at a time, off the clock; fewer of large ones, but a batch at least.
+  let chunkCount: Int
 
   init(_ settings: Settings) throws {
     self.settings = settings
@@ -26,6 +26,7 @@ struct CellContext {
     seed = try settings.seed()
     let payload = try settings.number("payload")
     payloadByteCount = payload > 0 ? payload : nil
+    chunkCount = payload > 4096 ? 1000 : 4000
     count = try settings.number("count")
     limitNanoseconds = UInt64(try settings.number("limit")) * 1_000_000_000
   }

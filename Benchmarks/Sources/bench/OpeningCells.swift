@@ -68,7 +68,7 @@ struct KillCell {
     let store = try context.open(.writing(.never))
     let appender = try store.appender()
     while events.count < more {
-      let chunk = events.take(min(CellContext.chunkCount, more - events.count))
+      let chunk = events.take(min(context.chunkCount, more - events.count))
       try appender.stage(chunk)
       for index in chunk.indices { try appender.commit(index..<index + 1) }
     }

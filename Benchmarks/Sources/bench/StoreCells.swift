@@ -14,7 +14,7 @@ struct DuplicateCell {
     var stopwatch = Stopwatch()
     let count = min(context.count, 200_000)
     while events.count < count, stopwatch.busy < context.limitNanoseconds / 4 {
-      let chunk = events.take(min(CellContext.chunkCount, count - events.count))
+      let chunk = events.take(min(context.chunkCount, count - events.count))
       try appender.stage(chunk)
       stopwatch.start()
       for index in chunk.indices {
