@@ -2,12 +2,15 @@
 import PackageDescription
 
 // Apart from the root package, so that nobody who depends on RunLedger ever sees another engine's library.
+let runLedger: [Target.Dependency] = [
+  .product(name: "RunLedger", package: "RunLedger"), .product(name: "LogEngine", package: "RunLedger"),
+]
+
 let package = Package(
   name: "RunLedgerBenchmarks",
   platforms: [.macOS(.v26)],
   products: [
-    .executable(name: "million", targets: ["million"]),
-    .executable(name: "durability", targets: ["durability"]),
+    .executable(name: "bench", targets: ["bench"]),
     .executable(name: "events", targets: ["events"]),
   ],
   dependencies: [
@@ -15,31 +18,14 @@ let package = Package(
   ],
   targets: [
     .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"]), .brew(["sqlite"])]),
-    .target(name: "AgentEvents", dependencies: [.product(name: "RunLedger", package: "RunLedger")]),
-    .executableTarget(
-      name: "events",
-      dependencies: ["AgentEvents", .product(name: "RunLedger", package: "RunLedger")]
-    ),
+    .systemLibrary(name: "CLMDB", providers: [.apt(["liblmdb-dev"]), .brew(["lmdb"])]),
+    .systemLibrary(name: "CLevelDB", providers: [.apt(["libleveldb-dev"]), .brew(["leveldb"])]),
+    .systemLibrary(name: "CRocksDB", providers: [.apt(["librocksdb-dev"]), .brew(["rocksdb"])]),
+    .target(name: "AgentEvents", dependencies: runLedger),
     .target(
-      name: "Harness",
-      dependencies: [
-        "AgentEvents", "CSQLite",
-        .product(name: "RunLedger", package: "RunLedger"),
-        .product(name: "LogEngine", package: "RunLedger"),
-      ]
-    ),
-    .executableTarget(
-      name: "million",
-      dependencies: ["AgentEvents", "Harness", .product(name: "RunLedger", package: "RunLedger")]
-    ),
-    .executableTarget(
-      name: "durability",
-      dependencies: [
-        "AgentEvents", "Harness",
-        .product(name: "RunLedger", package: "RunLedger"),
-        .product(name: "LogEngine", package: "RunLedger"),
-      ]
-    ),
+      name: "Harness", dependencies: ["AgentEvents", "CSQLite", "CLMDB", "CLevelDB", "CRocksDB"] + runLedger),
+    .executableTarget(name: "events", dependencies: ["AgentEvents"] + runLedger),
+    .executableTarget(name: "bench", dependencies: ["AgentEvents", "Harness"] + runLedger),
   ],
   swiftLanguageModes: [.v6]
 )

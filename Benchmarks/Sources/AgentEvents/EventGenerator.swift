@@ -20,6 +20,7 @@ public struct EventGenerator: Sequence, IteratorProtocol {
   ]
 
   private let seed: UInt64
+  private let payloadByteCount: Int?
   private let text: PayloadText
   private var random: SplitMix64
   private var runs: [Run] = []
@@ -30,9 +31,11 @@ public struct EventGenerator: Sequence, IteratorProtocol {
   /// How many runs were started.
   public private(set) var runCount = 0
 
-  /// Makes the stream of a seed. Cost: building 4 MiB of text.
-  public init(seed: UInt64 = 1) {
+  /// Makes the stream of a seed, with payloads of life's sizes, or of one size, at most 1 MiB, that is given. Cost: building
+  /// 4 MiB of text.
+  public init(seed: UInt64 = 1, payloadByteCount: Int? = nil) {
     self.seed = seed
+    self.payloadByteCount = payloadByteCount
     text = PayloadText(seed: seed)
     random = SplitMix64(seed: SplitMix64.mix(seed) ^ 0xE7E7)
   }
@@ -76,6 +79,12 @@ public struct EventGenerator: Sequence, IteratorProtocol {
     return events
   }
 
+  /// The stream of other events than those of `seed` and of any other number. Ids are made of seed and number in such a way
+  /// that seeds have to lie further apart than numbers, or two streams would share an id.
+  public init(extra number: Int, seed: UInt64, payloadByteCount: Int? = nil) {
+    self.init(seed: seed &+ UInt64(number) << 44, payloadByteCount: payloadByteCount)
+  }
+
   private mutating func event(_ kind: EventKind, _ run: Run) -> Event {
     let model = random.below(100) < kind.modelPercent ? Self.models[run.model] : nil
     guard
@@ -91,7 +100,7 @@ public struct EventGenerator: Sequence, IteratorProtocol {
         turn: run.turn,
         kind: kind.name,
         actor: kind.actors[random.below(kind.actors.count)],
-        payload: text.payload(byteCount: kind.size(&random), &random),
+        payload: payload(kind),
         createdAt: time,
         sessionID: run.session,
         modelProfile: model?.profile,
@@ -100,6 +109,12 @@ public struct EventGenerator: Sequence, IteratorProtocol {
     } catch {
       preconditionFailure("the generator broke an event's rule: \(error)")
     }
+  }
+
+  /// Both sizes take the same draws, so that all else about an event is the same.
+  private mutating func payload(_ kind: EventKind) -> [UInt8] {
+    let size = kind.size(&random)
+    return text.payload(byteCount: payloadByteCount ?? size, &random)
   }
 
   private mutating func startRun() -> Run {

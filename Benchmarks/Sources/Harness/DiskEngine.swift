@@ -1,22 +1,23 @@
 internal import Glibc
-package import RunLedger
+internal import RunLedger
+internal import Synchronization
 
-/// The bare disk: the same bytes, laid out before the clock starts, with nothing but `pwrite` into a preallocated file,
-/// and `fdatasync`. What no store can beat while it keeps to system calls.
+/// The bare disk: the same bytes, laid out before the clock starts, with nothing but `pwrite` into one preallocated file,
+/// and `fdatasync`. What no store can beat while it keeps to system calls. Several appenders at once share their writes and
+/// syncs in a bare loop of leader and followers.
 package final class DiskEngine: Engine {
-  private let file: Int32
-  private let path: String
-  private let syncs: Bool
-  private var position = 0
-  private var bytes: [UInt8] = []
-  private var starts: [Int] = []
+  fileprivate let file: Int32
+  fileprivate let path: String
+  fileprivate let policy: Policy
+  fileprivate let group = GroupCommit()
+  fileprivate let appenderCount = Atomic<Int>(0)
 
-  /// A frame's header and an event's fixed fields: what the ledger writes besides texts and payload.
-  private static let fixedByteCount = 32 + 48
+  /// What the ledger writes before each record; the file's bytes are those of a frame and a row.
+  fileprivate static let frameByteCount = 32
 
-  package init(creating path: String, _ durability: Durability, byteCount: Int) throws {
+  package init(creating path: String, _ policy: Policy, byteCount: Int) throws {
     self.path = path
-    syncs = durability != .unsynced
+    self.policy = policy
     file = unsafe open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     guard file >= 0 else { throw SystemCall.failure("open", path) }
     let code = posix_fallocate(file, 0, byteCount)
@@ -24,94 +25,87 @@ package final class DiskEngine: Engine {
     guard fsync(file) == 0 else { throw SystemCall.failure("fsync", path) }
   }
 
-  package init(opening path: String, forWriting: Bool) throws {
+  package init(opening path: String, _ access: Access) throws {
     self.path = path
-    syncs = false
+    policy = .never
     file = unsafe open(path, O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { throw SystemCall.failure("open", path) }
   }
 
   deinit { _ = Glibc.close(file) }
 
-  package func stage(_ events: [Event]) {
-    bytes.removeAll(keepingCapacity: true)
-    starts.removeAll(keepingCapacity: true)
-    for event in events {
-      let start = bytes.count
-      starts.append(start)
-      let texts = [
-        event.id, event.runID, event.kind, event.actor, event.sessionID, event.modelProfile, event.modelID,
-      ]
-      bytes += repeatElement(0, count: Self.fixedByteCount)
-      for (place, text) in texts.enumerated() {
-        guard let text else { continue }
-        bytes += text.utf8
-        store(UInt32(text.utf8.count), at: start + 4 + 4 * place)
-      }
-      store(UInt32(event.payload.count), at: start + 32)
-      bytes += event.payload
-      bytes += repeatElement(0, count: -bytes.count & 7)
-      store(UInt32(bytes.count - start), at: start)
-    }
-    starts.append(bytes.count)
-  }
-
-  private func store(_ value: UInt32, at place: Int) {
-    for byte in 0..<4 { bytes[place + byte] = UInt8(truncatingIfNeeded: value >> UInt32(8 * byte)) }
-  }
-
-  package func commit(batchSize: Int) throws {
-    try unsafe bytes.withUnsafeBytes { bytes in
-      for first in stride(from: 0, to: starts.count - 1, by: batchSize) {
-        let end = starts[min(first + batchSize, starts.count - 1)]
-        let part = unsafe UnsafeRawBufferPointer(rebasing: bytes[starts[first]..<end])
-        guard unsafe pwrite(file, part.baseAddress, part.count, position) == part.count else {
-          throw SystemCall.failure("pwrite", path)
-        }
-        if syncs, fdatasync(file) != 0 { throw SystemCall.failure("fdatasync", path) }
-        position += part.count
-      }
-    }
+  package func appender() -> any Appender {
+    appenderCount.add(1, ordering: .relaxed)
+    return DiskAppender(self)
   }
 
   package func close() throws {}
 
-  package func scan(_ body: (RawSpan, RawSpan, RawSpan) -> Void) throws {
+  /// Writes bytes and, if the policy says so, syncs them.
+  fileprivate func write(_ bytes: UnsafeRawBufferPointer, at position: Int) throws {
+    guard unsafe pwrite(file, bytes.baseAddress, bytes.count, position) == bytes.count else {
+      throw SystemCall.failure("pwrite", path)
+    }
+    if policy == .always, fdatasync(file) != 0 { throw SystemCall.failure("fdatasync", path) }
+  }
+
+  /// For comparing what was written; this is no measurement.
+  package func scan(after offset: UInt64, limit: Int, _ body: RowBody) throws {
     var buffer = [UInt8](repeating: 0, count: 8 << 20)
     var position = 0
+    var rest = limit
     while true {
       let count = unsafe buffer.withUnsafeMutableBytes {
         unsafe pread(file, $0.baseAddress, $0.count, position)
       }
       guard count >= 0 else { throw SystemCall.failure("pread", path) }
       var start = 0
-      while start + Self.fixedByteCount <= count {
-        let length = load(buffer, start)
-        if length == 0 { return }
-        guard start + length <= count else { break }
-        let textsStart = start + Self.fixedByteCount
-        let lengths = (0..<7).map { load(buffer, start + 4 + 4 * $0) }
-        let payloadStart = textsStart + lengths.reduce(0, +)
-        let span = unsafe buffer.span.bytes
-        body(
-          span.extracting(textsStart..<textsStart + lengths[0]),
-          span.extracting(textsStart + lengths[0]..<textsStart + lengths[0] + lengths[1]),
-          span.extracting(payloadStart..<payloadStart + load(buffer, start + 32))
-        )
-        start += length
+      let bytes = unsafe buffer.span.bytes
+      while rest > 0, start + Self.frameByteCount < count {
+        let row = bytes.extracting(start + Self.frameByteCount..<count)
+        guard let length = EventRow.byteCount(at: row) else { break }
+        // Beyond the last row there are zeros.
+        if length == EventRow.fixedByteCount { return }
+        EventRow.read(row, body)
+        start += (Self.frameByteCount + length + 7) & ~7
+        rest -= 1
       }
-      if start == 0 { return }
+      if start == 0 || rest == 0 { return }
       position += start
     }
   }
 
-  private func load(_ buffer: [UInt8], _ place: Int) -> Int {
-    (0..<4).reduce(0) { $0 | Int(buffer[place + $1]) << (8 * $1) }
-  }
+  private static let findsNothing = BenchmarkError("the bare disk only appends")
 
-  package func find(id: String) throws -> Int? { throw BenchmarkError("the bare disk finds nothing") }
-  package func read(run: String) throws -> (events: Int, payloadBytes: Int) {
-    throw BenchmarkError("the bare disk finds nothing")
+  package func find(id: String, _ body: RowBody) throws -> Bool { throw Self.findsNothing }
+  package func read(run: String, _ body: RowBody) throws { throw Self.findsNothing }
+  package func filter(_ field: Field, _ value: String, _ body: RowBody) throws { throw Self.findsNothing }
+  package func snapshot(to path: String) throws { throw Self.findsNothing }
+  package func drop(through offset: UInt64) throws -> Int { throw Self.findsNothing }
+}
+
+/// Used by one thread; what appenders share is in `GroupCommit`, behind its lock.
+private final class DiskAppender: Appender, @unchecked Sendable {
+  private let disk: DiskEngine
+  private var rows = EncodedRows()
+  /// Where it writes next, while it is the only one.
+  private var position = 0
+
+  init(_ disk: DiskEngine) { self.disk = disk }
+
+  func stage(_ events: [Event]) { rows = EncodedRows(events, headerByteCount: DiskEngine.frameByteCount) }
+
+  func commit(_ range: Range<Int>) throws -> Int {
+    let place = rows.place(of: range)
+    try unsafe rows.bytes.withUnsafeBytes { bytes in
+      let bytes = unsafe UnsafeRawBufferPointer(rebasing: bytes[place])
+      if disk.appenderCount.load(ordering: .relaxed) == 1 {
+        try unsafe disk.write(bytes, at: position)
+        position += bytes.count
+        return
+      }
+      try unsafe disk.group.commit(bytes) { group, position in try unsafe disk.write(group, at: position) }
+    }
+    return range.count
   }
-  package var facts: [(name: String, value: Double)] { [] }
 }

@@ -23,24 +23,22 @@ package struct Layout {
     String(repeating: " ", count: max(0, width - text.count)) + text
   }
 
-  package static func ratio(_ value: Double?, _ base: Double?) -> String {
-    guard let value, let base, base > 0 else { return "–" }
-    return decimals(value / base, 2)
-  }
-
-  package static func range(_ sample: Sample) -> String {
-    "\(grouped(sample.least))–\(grouped(sample.most))"
-  }
-
-  package static func range(_ sample: Sample, _ places: Int, times factor: Double = 1) -> String {
-    "\(decimals(sample.least * factor, places))–\(decimals(sample.most * factor, places))"
+  /// A figure with as many digits as say something.
+  package static func figure(_ value: Double) -> String {
+    switch value.magnitude {
+    case 100...: grouped(value)
+    case 10...: decimals(value, 1)
+    case 1...: decimals(value, 2)
+    case 0: "0"
+    default: decimals(value, 4)
+    }
   }
 
   package static func grouped(_ value: Double?) -> String { value.map { grouped(Int($0.rounded())) } ?? "–" }
 
   package static func grouped(_ value: Int) -> String {
-    let digits = Array(String(value))
-    var text = ""
+    let digits = Array(String(value.magnitude))
+    var text = value < 0 ? "-" : ""
     for (place, digit) in digits.enumerated() {
       if place > 0, (digits.count - place) % 3 == 0 { text += "," }
       text.append(digit)
@@ -69,12 +67,5 @@ package struct Layout {
       }
     }
     return "\"\(escaped.joined())\""
-  }
-
-  /// The members of an object: every value of every sample, by name.
-  package static func members(_ samples: [String: Sample]) -> [String] {
-    samples.sorted { $0.key < $1.key }.filter { !$0.value.values.isEmpty }.map {
-      "\(quoted($0.key)):[\($0.value.values.map { "\($0)" }.joined(separator: ","))]"
-    }
   }
 }

@@ -22,6 +22,8 @@ internal import CSQLite
     unsafe handle = nil
   }
 
+  var changeCount: Int { Int(unsafe sqlite3_changes(handle)) }
+
   func backUp(to path: String) throws {
     let copy = try Connection(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE)
     guard let backup = unsafe sqlite3_backup_init(copy.handle, "main", handle, "main") else {
@@ -86,8 +88,8 @@ internal import CSQLite
 
   func bind(_ index: Int32, _ value: Int64) { unsafe sqlite3_bind_int64(handle, index, value) }
 
-  /// Runs an insert with one more text, which is not copied.
-  func step(binding text: [UInt8], at index: Int32) throws {
+  /// Runs an insert with one more text, which is not copied; false if it breaks a constraint.
+  func run(binding text: [UInt8], at index: Int32) throws -> Bool {
     try unsafe text.withUnsafeBytes { text in
       unsafe sqlite3_bind_text(
         handle,
@@ -97,8 +99,10 @@ internal import CSQLite
         nil
       )
       let code = unsafe sqlite3_step(handle)
-      guard code == SQLITE_DONE else { throw connection.failure(code) }
       unsafe sqlite3_reset(handle)
+      if code == SQLITE_CONSTRAINT { return false }
+      guard code == SQLITE_DONE else { throw connection.failure(code) }
+      return true
     }
   }
 
@@ -113,19 +117,23 @@ internal import CSQLite
 
   func reset() { unsafe sqlite3_reset(handle) }
 
-  func withColumns(_ a: Int32, _ b: Int32, _ c: Int32, _ body: (RawSpan, RawSpan, RawSpan) -> Void) {
+  /// With `isWhole` it reads every column, as a caller who makes an event of the row does.
+  func withRow(id: Int32, run: Int32, payload: Int32, isWhole: Bool = true, _ body: RowBody) {
+    if isWhole {
+      let columnCount = unsafe sqlite3_column_count(handle)
+      for index in 0..<columnCount {
+        if unsafe sqlite3_column_type(handle, index) == SQLITE_INTEGER {
+          _ = unsafe sqlite3_column_int64(handle, index)
+        } else {
+          _ = unsafe column(index)
+        }
+      }
+    }
     body(
-      unsafe RawSpan(_unsafeBytes: column(a)),
-      unsafe RawSpan(_unsafeBytes: column(b)),
-      unsafe RawSpan(_unsafeBytes: column(c))
+      unsafe RawSpan(_unsafeBytes: column(id)),
+      unsafe RawSpan(_unsafeBytes: column(run)),
+      unsafe RawSpan(_unsafeBytes: column(payload))
     )
-  }
-
-  /// Reads every column of the row, as a caller who makes an event of it does; returns the payload's length.
-  func readRow(payload: Int32) -> Int {
-    let columnCount = unsafe sqlite3_column_count(handle)
-    for index in 0..<columnCount { _ = unsafe column(index) }
-    return unsafe column(payload).count
   }
 
   private func column(_ index: Int32) -> UnsafeRawBufferPointer {

@@ -1,12 +1,20 @@
 internal import CSQLite
-package import RunLedger
+internal import RunLedger
+internal import Synchronization
 
 /// SQLite as the ledger that ours replaces used it: its table, its unique id and five further indexes, its insert, WAL;
-/// but through the C interface with prepared statements, which is the best it can do.
-package final class SQLiteEngine: Engine {
+/// but through the C interface with prepared statements, a page cache of 1 GiB and mapped reads, which is the best it can do.
+// Reads are asked of one thread at a time; appenders beyond the first have connections of their own.
+package final class SQLiteEngine: Engine, @unchecked Sendable {
+  private let file: String
+  private let policy: Policy
   private let connection: Connection
-  private let insert: Statement
-  private var staged: [(event: Event, createdAt: String)] = []
+  private let appenderCount = Atomic<Int>(0)
+  private lazy var byID = Result { try Self.select("WHERE id = ?", connection) }
+  private lazy var byRun = Result { try Self.select("WHERE run_id = ? ORDER BY offset", connection) }
+  private lazy var byKind = Result { try Self.select("WHERE kind = ? ORDER BY offset", connection) }
+  private lazy var byActor = Result { try Self.select("WHERE actor = ? ORDER BY offset", connection) }
+  private lazy var behind = Result { try Self.select("WHERE offset > ? ORDER BY offset LIMIT ?", connection) }
 
   private static let schema = """
     CREATE TABLE IF NOT EXISTS events (
@@ -29,68 +37,148 @@ package final class SQLiteEngine: Engine {
     CREATE INDEX IF NOT EXISTS idx_session_id ON events(session_id);
     CREATE INDEX IF NOT EXISTS idx_model_id   ON events(model_id);
     """
-  private static let columns =
+  fileprivate static let columns =
     "id, run_id, turn, kind, actor, payload, created_at, schema_version, session_id, model_profile, model_id"
 
-  private lazy var byID = Result { [connection] in
-    try Statement(connection, "SELECT \(Self.columns) FROM events WHERE id = ?")
-  }
-  private lazy var byRun = Result { [connection] in
-    try Statement(connection, "SELECT \(Self.columns) FROM events WHERE run_id = ? ORDER BY offset")
-  }
-
-  package init(creating path: String, _ durability: Durability, byteCount: Int) throws {
-    let synchronous =
-      switch durability {
-      case .unsynced: "OFF"
-      case .checkpointed: "NORMAL"
-      case .synced: "FULL"
-      }
-    connection = try Connection(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE)
+  package init(creating path: String, _ policy: Policy, byteCount: Int) throws {
+    try SystemCall.makeDirectory(path)
+    file = Self.file(in: path)
+    self.policy = policy
+    connection = try Connection(file, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE)
     try connection.run("PRAGMA journal_mode=WAL")
-    try connection.run("PRAGMA synchronous=\(synchronous)")
+    try Self.configure(connection, policy)
     try connection.run(Self.schema)
-    insert = try Self.insert(connection)
   }
 
-  package init(opening path: String, forWriting: Bool) throws {
-    connection = try Connection(path, forWriting ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY)
-    if forWriting { try connection.run("PRAGMA synchronous=FULL") }
-    insert = try Self.insert(connection)
-    let last = try Statement(connection, "SELECT offset, payload FROM events ORDER BY offset DESC LIMIT 1")
-    guard try last.step() else { throw BenchmarkError("\(path) holds no event") }
+  package init(opening path: String, _ access: Access) throws {
+    file = Self.file(in: path)
+    switch access {
+    case .reading:
+      policy = .never
+      connection = try Connection(file, SQLITE_OPEN_READONLY)
+    case .writing(let policy):
+      self.policy = policy
+      connection = try Connection(file, SQLITE_OPEN_READWRITE)
+    }
+    try Self.configure(connection, policy)
   }
 
-  /// One more connection to a database that was created, for another thread; it waits its turn.
-  package init(joining path: String) throws {
-    connection = try Connection(path, SQLITE_OPEN_READWRITE)
+  private static func file(in path: String) -> String { "\(path)/events.db" }
+
+  private static func configure(_ connection: Connection, _ policy: Policy) throws {
+    let synchronous =
+      switch policy {
+      case .never: "OFF"
+      case .interval: "NORMAL"
+      case .always: "FULL"
+      }
+    try connection.run("PRAGMA synchronous=\(synchronous)")
     try connection.run("PRAGMA busy_timeout=60000")
-    try connection.run("PRAGMA synchronous=FULL")
-    insert = try Self.insert(connection)
+    // In pages; the default of 1,000 moves a page into the main file again and again.
+    try connection.run("PRAGMA wal_autocheckpoint=20000")
+    try connection.run("PRAGMA cache_size=-\(EngineSettings.cacheByteCount >> 10)")
+    try connection.run("PRAGMA mmap_size=\(EngineSettings.mapByteCount)")
   }
 
-  private static func insert(_ connection: Connection) throws -> Statement {
-    try Statement(
+  /// The first shares the connection, so that reads between appends find its page cache as it is.
+  package func appender() throws -> any Appender {
+    if appenderCount.add(1, ordering: .relaxed).newValue == 1 {
+      return try SQLiteAppender(connection, isOwner: false)
+    }
+    let own = try Connection(file, SQLITE_OPEN_READWRITE)
+    try Self.configure(own, policy)
+    return try SQLiteAppender(own, isOwner: true)
+  }
+
+  package func close() throws {
+    for case .success(let statement) in [byID, byRun, byKind, byActor, behind] { statement.finalize() }
+    try connection.close()
+  }
+
+  // MARK: Reading
+
+  fileprivate static func select(_ condition: String, _ connection: Connection) throws -> Statement {
+    try Statement(connection, "SELECT \(columns) FROM events \(condition)")
+  }
+
+  private func each(_ statement: Statement, isWhole: Bool = true, _ body: RowBody) throws {
+    defer { statement.reset() }
+    while try statement.step() { statement.withRow(id: 0, run: 1, payload: 5, isWhole: isWhole, body) }
+  }
+
+  package func scan(after offset: UInt64, limit: Int, _ body: RowBody) throws {
+    let statement = try behind.get()
+    statement.bind(1, Int64(offset))
+    statement.bind(2, Int64(limit))
+    // No more of a row than what is asked for.
+    try each(statement, isWhole: false, body)
+  }
+
+  package func find(id: String, _ body: RowBody) throws -> Bool {
+    let statement = try byID.get()
+    statement.bind(1, id)
+    defer { statement.reset() }
+    guard try statement.step() else { return false }
+    statement.withRow(id: 0, run: 1, payload: 5, body)
+    return true
+  }
+
+  package func read(run: String, _ body: RowBody) throws {
+    let statement = try byRun.get()
+    statement.bind(1, run)
+    try each(statement, body)
+  }
+
+  package func filter(_ field: Field, _ value: String, _ body: RowBody) throws {
+    let statement = try (field == .kind ? byKind : byActor).get()
+    statement.bind(1, value)
+    try each(statement, body)
+  }
+
+  // MARK: Copies and retention
+
+  /// By SQLite's backup interface: all pages in one step, the copy synced by its default.
+  package func snapshot(to path: String) throws {
+    try SystemCall.makeDirectory(path)
+    try connection.backUp(to: Self.file(in: path))
+  }
+
+  package func drop(through offset: UInt64) throws -> Int {
+    try connection.run("DELETE FROM events WHERE offset <= \(offset)")
+    return connection.changeCount
+  }
+}
+
+/// Used by one thread; it has a connection to itself, or the engine's while nobody reads.
+private final class SQLiteAppender: Appender, @unchecked Sendable {
+  private let connection: Connection
+  private let isOwner: Bool
+  private let insert: Statement
+  private lazy var byID = Result { try SQLiteEngine.select("WHERE id = ?", connection) }
+  private var staged: [(event: Event, createdAt: String)] = []
+
+  init(_ connection: Connection, isOwner: Bool) throws {
+    self.connection = connection
+    self.isOwner = isOwner
+    insert = try Statement(
       connection,
-      "INSERT INTO events (\(Self.columns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+      "INSERT INTO events (\(SQLiteEngine.columns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     )
   }
 
   /// Making the text of the time is the caller's work, not the database's.
-  package func stage(_ events: [Event]) { staged = events.map { ($0, $0.createdAt.description) } }
+  func stage(_ events: [Event]) { staged = events.map { ($0, $0.createdAt.description) } }
 
-  package func commit(batchSize: Int) throws {
-    for start in stride(from: 0, to: staged.count, by: batchSize) {
-      if batchSize > 1 { try connection.run("BEGIN") }
-      for (event, createdAt) in staged[start..<min(start + batchSize, staged.count)] {
-        try insert(event, createdAt: createdAt)
-      }
-      if batchSize > 1 { try connection.run("COMMIT") }
-    }
+  /// Outside of a transaction an insert is one of its own.
+  func commit(_ range: Range<Int>) throws -> Int {
+    if range.count > 1 { try connection.run("BEGIN") }
+    var stored = 0
+    for (event, createdAt) in staged[range] where try store(event, createdAt) { stored += 1 }
+    if range.count > 1 { try connection.run("COMMIT") }
+    return stored
   }
 
-  /// Inserts one event, with its time as text; outside of a transaction it is one of its own.
-  package func insert(_ event: Event, createdAt: String) throws {
+  private func store(_ event: Event, _ createdAt: String) throws -> Bool {
     insert.bind(1, event.id)
     insert.bind(2, event.runID)
     insert.bind(3, event.turn)
@@ -101,46 +189,41 @@ package final class SQLiteEngine: Engine {
     insert.bind(9, event.sessionID)
     insert.bind(10, event.modelProfile)
     insert.bind(11, event.modelID)
-    try insert.step(binding: event.payload, at: 6)
+    if try insert.run(binding: event.payload, at: 6) { return true }
+    try requireSame(event)
+    return false
   }
 
-  /// Moves everything from the write-ahead log into the main file.
-  package func checkpoint() throws { try connection.run("PRAGMA wal_checkpoint(TRUNCATE)") }
+  /// An id that is taken must be taken by the same event.
+  private func requireSame(_ event: Event) throws {
+    let statement = try byID.get()
+    statement.bind(1, event.id)
+    defer { statement.reset() }
+    var isSame = false
+    if try statement.step() {
+      statement.withRow(id: 0, run: 1, payload: 5) { _, run, payload in
+        let other = unsafe event.payload.span.bytes
+        isSame = run.equals(event.runID) && payload.equals(other)
+      }
+    }
+    guard isSame else { throw BenchmarkError("another event has the id \(event.id)") }
+  }
 
-  /// Copies the database to a new file by SQLite's backup interface: all pages in one step, the copy synced by its default.
-  package func backUp(to path: String) throws { try connection.backUp(to: path) }
-
-  package func close() throws {
+  func finish() throws {
     insert.finalize()
     if case .success(let statement) = byID { statement.finalize() }
-    if case .success(let statement) = byRun { statement.finalize() }
-    try connection.close()
+    if isOwner { try connection.close() }
   }
+}
 
-  package func scan(_ body: (RawSpan, RawSpan, RawSpan) -> Void) throws {
-    let statement = try Statement(connection, "SELECT \(Self.columns) FROM events ORDER BY offset")
-    defer { statement.finalize() }
-    while try statement.step() { statement.withColumns(0, 1, 5, body) }
-  }
-
-  package func find(id: String) throws -> Int? {
-    let statement = try byID.get()
-    statement.bind(1, id)
-    defer { statement.reset() }
-    return try statement.step() ? statement.readRow(payload: 5) : nil
-  }
-
-  package func read(run: String) throws -> (events: Int, payloadBytes: Int) {
-    let statement = try byRun.get()
-    statement.bind(1, run)
-    defer { statement.reset() }
-    var (events, payloadBytes) = (0, 0)
-    while try statement.step() {
-      events += 1
-      payloadBytes += statement.readRow(payload: 5)
-    }
-    return (events, payloadBytes)
-  }
-
-  package var facts: [(name: String, value: Double)] { [] }
+/// What engines are given alike.
+enum EngineSettings {
+  /// For pages or blocks, where an engine has a cache of its own.
+  static let cacheByteCount = 1 << 30
+  /// How much may be mapped; address space only.
+  static let mapByteCount = 256 << 30
+  /// Of each id's filter, where an engine has one.
+  static let filterBits = 10
+  /// What is gathered in memory before a file is made of it.
+  static let writeBufferByteCount = 64 << 20
 }

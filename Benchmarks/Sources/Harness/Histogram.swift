@@ -1,18 +1,18 @@
 /// Latencies by size: 64 buckets to each power of two, so that a percentile is within 1.6 %; the longest is exact. Adding
 /// allocates nothing.
-struct Histogram: Sendable {
+package struct Histogram: Sendable {
   private static let bits: UInt64 = 6
   private var buckets = [UInt64](repeating: 0, count: 59 << 6)
-  private(set) var count: UInt64 = 0
-  private(set) var longest: UInt64 = 0
+  package private(set) var count: UInt64 = 0
+  package private(set) var longest: UInt64 = 0
 
-  mutating func add(_ nanoseconds: UInt64) {
+  package mutating func add(_ nanoseconds: UInt64) {
     buckets[Self.bucket(of: nanoseconds)] += 1
     count += 1
     longest = max(longest, nanoseconds)
   }
 
-  mutating func add(_ other: Histogram) {
+  package mutating func add(_ other: Histogram) {
     for place in buckets.indices { buckets[place] += other.buckets[place] }
     count += other.count
     longest = max(longest, other.longest)
@@ -34,7 +34,7 @@ struct Histogram: Sendable {
   }
 
   /// What so many of 10,000 do not exceed; nil if there are none.
-  func value(tenThousandths: UInt64) -> UInt64? {
+  package func value(tenThousandths: UInt64) -> UInt64? {
     guard count > 0 else { return nil }
     let rank = max(1, (count * tenThousandths + 9999) / 10_000)
     var sum: UInt64 = 0
@@ -45,14 +45,16 @@ struct Histogram: Sendable {
     return longest
   }
 
-  /// The figures that are reported, in microseconds, by name, after a prefix and a dot.
-  static let figures: [(name: String, tenThousandths: UInt64)] = [
-    ("p50", 5000), ("p99", 9900), ("p99.9", 9990), ("p99.99", 9999), ("max", 10_000),
+  package init() {}
+
+  /// The figures that are reported, in microseconds, by name.
+  package static let figures: [(name: String, tenThousandths: UInt64)] = [
+    ("p50", 5000), ("p99", 9900), ("p99.9", 9990), ("max", 10_000),
   ]
 
-  func report(as prefix: String, to values: (String, Double) -> Void) {
+  package func report(to findings: inout Findings) {
     for (name, part) in Self.figures {
-      if let value = value(tenThousandths: part) { values("\(prefix).\(name)", Double(value) / 1000) }
+      if let value = value(tenThousandths: part) { findings[name] = Double(value) / 1000 }
     }
   }
 }

@@ -1,12 +1,10 @@
-internal import Harness
-
 /// Counts the syncs of a cell's appends through strace, which stops the cell at these calls alone. The cell marks beginning and
 /// end by syncs of no file.
-struct SyncTrace {
+package struct SyncTrace {
   private let path: String
 
   /// nil where strace is missing or may not trace.
-  init?(in directory: String) {
+  package init?(in directory: String) {
     path = "\(directory)/trace"
     do {
       guard try SystemCall.run(tracer + ["true"]).status == 0 else { return nil }
@@ -15,12 +13,12 @@ struct SyncTrace {
     }
   }
 
-  var tracer: [String] {
+  package var tracer: [String] {
     ["strace", "-f", "--seccomp-bpf", "-qq", "-o", path, "-e", "trace=fsync,fdatasync"]
   }
 
   /// How many syncs began between the marks.
-  func count() throws -> Int {
+  package func count() throws -> Int {
     defer { SystemCall.removeTree(path) }
     var (marks, syncs) = (0, 0)
     for line in try SystemCall.read(path).split(separator: "\n") {
