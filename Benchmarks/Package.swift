@@ -9,6 +9,7 @@ let package = Package(
     .executable(name: "million", targets: ["million"]),
     .executable(name: "durability", targets: ["durability"]),
     .executable(name: "events", targets: ["events"]),
+    .executable(name: "operations", targets: ["operations"]),
   ],
   dependencies: [
     .package(name: "RunLedger", path: "..")
@@ -36,6 +37,14 @@ let package = Package(
       name: "durability",
       dependencies: [
         "AgentEvents", "Harness",
+        .product(name: "RunLedger", package: "RunLedger"),
+        .product(name: "LogEngine", package: "RunLedger"),
+      ]
+    ),
+    .executableTarget(
+      name: "operations",
+      dependencies: [
+        "AgentEvents",
         .product(name: "RunLedger", package: "RunLedger"),
         .product(name: "LogEngine", package: "RunLedger"),
       ]
