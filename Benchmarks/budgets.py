@@ -11,7 +11,7 @@ of its own, under callgrind. Two things keep the rest out.
 - Callgrind collects only inside that function (`--toggle-collect`), and of the thread that called it: it keeps that state for
   each thread, so what timers and the housekeeper do in the background counts nowhere. The difference of two whole runs would
   have to have the events made in both and subtract far more than it keeps (of `append` a third is making events).
-- What happens once inside it (symbols bound, metadata made, ids loaded from sidecars) cancels out: the same is run N and 2 N
+- What happens once inside it (symbols bound, metadata made) cancels out: the same is run N and 2 N
   times, and the figure is the difference by the number of operations between them. Growth of tables is amortised.
 
 What is left varies with the random seed of the index, which decides what collides and when a table grows: under 1 % for
