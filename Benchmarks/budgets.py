@@ -11,11 +11,11 @@ of its own, under callgrind. Two things keep the rest out.
 - Callgrind collects only inside that function (`--toggle-collect`), and of the thread that called it: it keeps that state for
   each thread, so what timers and the housekeeper do in the background counts nowhere. The difference of two whole runs would
   have to have the events made in both and subtract far more than it keeps (of `append` a third is making events).
-- What happens once inside it (symbols bound, metadata made) cancels out: the same is run N and 2 N
-  times, and the figure is the difference by the number of operations between them. Growth of tables is amortised.
+- What happens once inside it (symbols bound, metadata made) cancels out: the same is run N and 2 N times, and the figure is
+  the difference by the number of operations between them. Growth of tables is amortised.
 
-What is left varies with the random seed of the index, which decides what collides and when a table grows: under 1 % for
-appends, far less for the rest, see Benchmarks/README.md. System calls count as one instruction; time in the kernel, cache misses
+What is left varies with the random seeds of hash tables, which decide what collides and when a table grows: under 1 % for
+`append-batched`, whatever N is, and far less for the rest; see README.md. System calls count as one instruction; time in the kernel, cache misses
 and waiting are not seen at all: this is no clock, `million` is.
 
 Instructions belong to a compiler and a processor architecture; budgets.toml names them. Valgrind 3.19 does not know AVX-512. No
