@@ -15,8 +15,8 @@ of its own, under callgrind. Two things keep the rest out.
   the difference by the number of operations between them. Growth of tables is amortised.
 
 What is left varies with the random seeds of hash tables, which decide what collides and when a table grows: under 1 % for
-`append-batched`, whatever N is, and far less for the rest; see README.md. System calls count as one instruction; time in the kernel, cache misses
-and waiting are not seen at all: this is no clock, `million` is.
+`append-batched`, whatever N is, and far less for the rest; see README.md. System calls count as one instruction; time in the
+kernel, cache misses, waiting and what `open` leaves to other threads are not seen at all: this is no clock, `million` is.
 
 Instructions belong to a compiler and a processor architecture; budgets.toml names them. Valgrind 3.19 does not know AVX-512. No
 flag is needed for it: Swift compiles for plain x86-64, and glibc picks its routines by what valgrind's processor claims to have,
