@@ -12,6 +12,7 @@ let package = Package(
   products: [
     .executable(name: "bench", targets: ["bench"]),
     .executable(name: "events", targets: ["events"]),
+    .executable(name: "operations", targets: ["operations"]),
   ],
   dependencies: [
     .package(name: "RunLedger", path: "..")
@@ -26,6 +27,7 @@ let package = Package(
       name: "Harness", dependencies: ["AgentEvents", "CSQLite", "CLMDB", "CLevelDB", "CRocksDB"] + runLedger),
     .executableTarget(name: "events", dependencies: ["AgentEvents"] + runLedger),
     .executableTarget(name: "bench", dependencies: ["AgentEvents", "Harness"] + runLedger),
+    .executableTarget(name: "operations", dependencies: ["AgentEvents"] + runLedger),
   ],
   swiftLanguageModes: [.v6]
 )
