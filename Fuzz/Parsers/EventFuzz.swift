@@ -118,7 +118,8 @@ enum LineFuzz {
     Event(
       uncheckedID: "id", runID: "run\"é", turn: -1, kind: "test.event", actor: "actor",
       payload: Array(payload.utf8),
-      createdAt: time, schemaVersion: 1, sessionID: session, modelProfile: session, modelID: nil)
+      createdAt: time, schemaVersion: 1, sessionID: session, modelProfile: session, modelID: nil,
+      kindRule: .dotted)
   }
 
   static let seeds: [[UInt8]] = events.map { event in

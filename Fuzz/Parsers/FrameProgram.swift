@@ -149,7 +149,8 @@ enum BatchFuzz {
     let length = base.rawValue + UInt64(batch.byteCount)
     var tally = SegmentTally(headerChecksum: UInt64(mode))
     var last = base
-    batch.seal(at: base, nonce: ScanFuzz.nonce, syncedThrough: base, tally: &tally) { place in
+    batch.seal(at: base, nonce: ScanFuzz.nonce, syncedThrough: base, tally: &tally)
+    batch.forEachFrame(at: base) { place in
       promise(place >= last && place.rawValue < max(length, base.rawValue + 1), "records stand in order")
       last = place
     }

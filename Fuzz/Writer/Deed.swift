@@ -52,7 +52,8 @@ struct Deed: Equatable {
       createdAt: Timestamp(
         uncheckedSeconds: Int64(label >> 32), nanoseconds: UInt32(counter % 1_000_000_000)),
       schemaVersion: Int64(label & 0xFF), sessionID: label & 4 == 0 ? nil : "session-\(label & 0xFF00)",
-      modelProfile: label & 8 == 0 ? nil : "", modelID: label & 16 == 0 ? nil : "model-\(label >> 60)")
+      modelProfile: label & 8 == 0 ? nil : "", modelID: label & 16 == 0 ? nil : "model-\(label >> 60)",
+      kindRule: .dotted)
   }
 
   private static func payload(_ dice: inout Dice) -> [UInt8] {

@@ -16,6 +16,12 @@ struct CommitQueue<Entry> {
     return !isLed
   }
 
+  /// The lead without an entry, for who commits at once. False if somebody leads; then nothing was done.
+  mutating func takeLead() -> Bool {
+    defer { isLed = true }
+    return !isLed
+  }
+
   /// What the leader commits next: the entries that waited longest, as many as the limit allows and at least one.
   mutating func takeGroup(byteLimit: Int, byteCount: (Entry) -> Int) -> [Entry] {
     // A leader's own entry waits.

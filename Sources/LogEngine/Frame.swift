@@ -69,6 +69,19 @@ package struct FrameHeader: Sendable, Hashable {
     if flags & ~1 != 0 || bytes.loadUInt16(at: 30) != 0 { return .newer(header, "frame flags \(flags)") }
     return .frame(header)
   }
+
+  /// What ``decode(_:at:nonce:)`` comes to where only the record of one index will do: the length of its body. nil for
+  /// anything else.
+  @inline(__always)
+  static func recordLength(_ bytes: RawSpan, at position: FilePosition, nonce: UInt64, index: UInt32) -> Int?
+  {
+    let check = XXH3.hash64(bytes.extracting(4..<byteCount), seed: nonce ^ position.rawValue)
+    // The record type, the flag of a batch that goes on or none, and zeros.
+    guard bytes.loadUInt32(at: 0) == UInt32(truncatingIfNeeded: check), bytes.loadUInt32(at: 24) == index,
+      bytes.loadUInt32(at: 28) & ~0x100 == UInt32(Kind.record.rawValue)
+    else { return nil }
+    return Int(bytes.loadUInt32(at: 4))
+  }
 }
 
 /// The body of a segment's last frame. FORMAT.md, "Seal".

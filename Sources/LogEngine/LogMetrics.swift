@@ -32,6 +32,19 @@ public struct LogMetrics: Sendable, Hashable {
   public var mappedBytes: UInt64 = 0
 
   init() {}
+
+  mutating func count(_ stored: Range<Offset>, _ byteCount: Int, _ nanoseconds: UInt64) {
+    count(stored, byteCount)
+    commits.add(nanoseconds)
+  }
+
+  /// Counts an append that was stored.
+  mutating func count(_ stored: Range<Offset>, _ byteCount: Int) {
+    if stored.isEmpty { return }
+    appends += 1
+    records += stored.upperBound.rawValue - stored.lowerBound.rawValue
+    bytes += UInt64(byteCount)
+  }
 }
 
 /// How often a time fell into which range: ranges grow by a quarter of a power of two, so a quantile is right within 25 %.

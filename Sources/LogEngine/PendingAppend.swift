@@ -46,12 +46,12 @@ package final class PendingAppend: Sendable {
   let isOfTask: Bool
   /// Called by the leader, in the order of the log: once the records can be read, or it is clear that they will not be,
   /// and before anybody of the group hears a word.
-  let onSettled: @Sendable (Outcome) -> Void
+  let onSettled: @Sendable (Outcome, borrowing RecordBatch) -> Void
   private let state = Mutex(State())
 
   init(
     _ batch: consuming RecordBatch, isDurable: Bool, isOfTask: Bool,
-    onSettled: @escaping @Sendable (Outcome) -> Void
+    onSettled: @escaping @Sendable (Outcome, borrowing RecordBatch) -> Void
   ) {
     byteCount = batch.byteCount
     self.batch = Mutex(batch)

@@ -68,10 +68,28 @@ public struct RecordBatch: ~Copyable, Sendable {
     count = 0
   }
 
-  /// Completes the headers for the place the frames will have, and tells `place` where each record starts.
+  /// Calls `body` with where each record starts if the first does at `position`.
+  package func forEachFrame(at position: FilePosition, _ body: (FilePosition) -> Void) {
+    var start = 0
+    for _ in 0..<count {
+      body(position.advanced(by: UInt64(start)))
+      start += Int(FrameHeader.frameByteCount(bodyLength: UInt64(frames.bytes.loadUInt32(at: start + 4))))
+    }
+  }
+
+  /// Calls `body` with the bytes of each record.
+  package func forEachRecord(_ body: (RawSpan) -> Void) {
+    var start = 0
+    for _ in 0..<count {
+      let length = Int(frames.bytes.loadUInt32(at: start + 4))
+      body(frames.bytes.extracting(start + FrameHeader.byteCount..<start + FrameHeader.byteCount + length))
+      start += Int(FrameHeader.frameByteCount(bodyLength: UInt64(length)))
+    }
+  }
+
+  /// Completes the headers for the place the frames will have.
   package mutating func seal(
-    at position: FilePosition, nonce: UInt64, syncedThrough: FilePosition, tally: inout SegmentTally,
-    _ place: (FilePosition) -> Void
+    at position: FilePosition, nonce: UInt64, syncedThrough: FilePosition, tally: inout SegmentTally
   ) {
     var start = 0
     for record in 0..<count {
@@ -85,7 +103,6 @@ public struct RecordBatch: ~Copyable, Sendable {
       frames.store(UInt32(truncatingIfNeeded: check), at: start)
       tally.add(
         frames.bytes.extracting(start..<start + FrameHeader.byteCount), kind: .record, bodyLength: length)
-      place(standing)
       start += Int(FrameHeader.frameByteCount(bodyLength: UInt64(length)))
     }
     // A batch is exactly its frames.

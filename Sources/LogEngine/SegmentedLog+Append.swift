@@ -35,7 +35,7 @@ extension SegmentedLog {
   /// write; a task need not. An empty batch takes effect when all before it have.
   package func submit(
     _ batch: consuming RecordBatch, durably: Bool? = nil, byTask isOfTask: Bool = false,
-    onSettled: @escaping @Sendable (PendingAppend.Outcome) -> Void = { _ in }
+    onSettled: @escaping @Sendable (PendingAppend.Outcome, borrowing RecordBatch) -> Void = { _, _ in }
   ) -> PendingAppend {
     let pending = PendingAppend(
       batch, isDurable: durably ?? (syncPolicy == .always), isOfTask: isOfTask, onSettled: onSettled)
@@ -54,6 +54,92 @@ extension SegmentedLog {
 
   package func outcome(of pending: PendingAppend) async -> PendingAppend.Outcome {
     await pending.outcome()
+  }
+
+  // MARK: Alone
+
+  /// Takes the lead if nobody has it: everything that was submitted is settled, and nothing is committed until
+  /// ``handOverLead()`` but what ``commitLeading(_:durably:onStored:)`` is given. False if somebody leads.
+  package func takeLead() -> Bool { commits.withLock { $0.takeLead() } }
+
+  package func handOverLead() {
+    if let next = commits.withLock({ $0.handOver() }), !letLead(next) { lead() }
+  }
+
+  /// Commits the records that `fill` puts into an empty batch, by who has the lead: as submitting it and waiting for its
+  /// outcome, without the queue. `onStored` is called in the order of the log, with the batch and the offset of its first
+  /// record, once they can be read. Returns that offset, and whether they are durable.
+  package func commitLeading(
+    durably: Bool?, _ fill: (inout RecordBatch) throws(LogError) -> Void,
+    onStored: (borrowing RecordBatch, Offset) -> Void
+  ) throws(LogError) -> (first: Offset, isDurable: Bool) {
+    let isDurable = durably ?? (syncPolicy == .always)
+    let started = SystemEnvironment.monotonicNanoseconds()
+    do throws(LogError) {
+      let first = try writer.withLock { (writer) throws(LogError) in
+        var batch = RecordBatch()
+        swap(&batch, &writer.leading)
+        defer {
+          batch.removeAll()
+          swap(&batch, &writer.leading)
+        }
+        try fill(&batch)
+        let first = try commit(&batch, isDurable: isDurable, started, &writer)
+        onStored(batch, first)
+        return first
+      }
+      return (first, isDurable)
+    } catch {
+      let nanoseconds = SystemEnvironment.monotonicNanoseconds() - started
+      counted.withLock { counted in
+        counted.failedAppends += 1
+        counted.commits.add(nanoseconds)
+      }
+      throw error
+    }
+  }
+
+  private func commit(
+    _ batch: inout RecordBatch, isDurable: Bool, _ started: UInt64, _ writer: inout Writer
+  ) throws(LogError) -> Offset {
+    // First of all: a handle that cannot write says so, whatever is asked of it.
+    if case .active = writer.state {} else { _ = try usable(&writer) }
+    if byteQuota != nil { _ = try roomUnderQuota(for: batch.byteCount) }
+    let active = try activeSegment(&writer, holding: batch.byteCount)
+    let offset = writer.header.firstOffset.advanced(by: UInt64(active.tally.recordCount))
+    var grown = active
+    let next = try lay(&batch, offset, &grown)
+    do throws(FileSystemError) {
+      try active.file.write(batch.bytes, at: active.end.rawValue)
+    } catch {
+      throw failedWrite(error, active, through: grown.end, &writer)
+    }
+    grown.quietEnd = nil
+    writer.state = .active(grown)
+    if isDurable { try sync(&grown, &writer) }
+    published.withLock { published in
+      let last = published.segments.count - 1
+      batch.forEachFrame(at: active.end) { published.segments[last].positions.append($0) }
+      published.advance(to: next, end: grown.end, isDurable: isDurable)
+    }
+    if !isDurable { scheduleSync(&writer) }
+    workAhead(&grown, &writer)
+    let nanoseconds = SystemEnvironment.monotonicNanoseconds() - started
+    counted.withLock { $0.count(offset..<next, batch.byteCount, nanoseconds) }
+    return offset
+  }
+
+  /// Completes a batch for its place behind the segment's end, and moves that. Returns the offset behind its last record.
+  private func lay(
+    _ batch: inout RecordBatch, _ first: Offset, _ active: inout ActiveSegment
+  ) throws(LogError) -> Offset {
+    let next = first.advanced(by: UInt64(batch.count))
+    guard next <= Offset.max.next else {
+      throw LogError(.outOfOffsets, path: active.file.path, "all offsets are used; start a new log")
+    }
+    batch.seal(at: active.end, nonce: active.nonce, syncedThrough: active.synced, tally: &active.tally)
+    active.end = active.end.advanced(by: UInt64(batch.byteCount))
+    return next
   }
 
   /// How many appends wait for somebody to commit them.
@@ -98,7 +184,8 @@ extension SegmentedLog {
     }
 
     mutating func settleNext(_ outcome: PendingAppend.Outcome) {
-      appends[outcomes.count].onSettled(outcome)
+      let append = appends[outcomes.count]
+      append.batch.withLock { append.onSettled(outcome, $0) }
       outcomes.append(outcome)
     }
   }
@@ -136,11 +223,7 @@ extension SegmentedLog {
     counted.withLock { counted in
       for (append, outcome) in zip(group.appends, group.outcomes) {
         switch outcome {
-        case .success(let offsets):
-          if offsets.isEmpty { continue }
-          counted.appends += 1
-          counted.records += offsets.upperBound.rawValue - offsets.lowerBound.rawValue
-          counted.bytes += UInt64(append.byteCount)
+        case .success(let offsets): counted.count(offsets, append.byteCount)
         case .failure: counted.failedAppends += 1
         }
       }
@@ -174,7 +257,11 @@ extension SegmentedLog {
       var grown = try write(part, active, &written, &writer)
       let isDurable = part.contains { $0.isDurable }
       if isDurable { try sync(&grown, &writer) }
-      publish(written, end: grown.end, isDurable: isDurable)
+      published.withLock { published in
+        let last = published.segments.count - 1
+        for place in written.places { published.segments[last].positions.append(place) }
+        published.advance(to: written.next, end: grown.end, isDurable: isDurable)
+      }
       if !isDurable { scheduleSync(&writer) }
       workAhead(&grown, &writer)
       for offsets in written.offsets { group.settleNext(.success(offsets)) }
@@ -188,21 +275,15 @@ extension SegmentedLog {
     var next: Offset
     var offsets: [Range<Offset>] = []
     var places: [FilePosition] = []
+  }
 
-    mutating func add(
-      _ batch: inout RecordBatch, to active: inout ActiveSegment
-    ) throws(LogError) {
-      let end = next.advanced(by: UInt64(batch.count))
-      guard end <= Offset.max.next else {
-        throw LogError(.outOfOffsets, path: active.file.path, "all offsets are used; start a new log")
-      }
-      batch.seal(at: active.end, nonce: active.nonce, syncedThrough: active.synced, tally: &active.tally) {
-        places.append($0)
-      }
-      active.end = active.end.advanced(by: UInt64(batch.byteCount))
-      offsets.append(next..<end)
-      next = end
-    }
+  private func lay(
+    _ batch: inout RecordBatch, _ written: inout Written, _ active: inout ActiveSegment
+  ) throws(LogError) {
+    let (first, start) = (written.next, active.end)
+    written.next = try lay(&batch, first, &active)
+    written.offsets.append(first..<written.next)
+    batch.forEachFrame(at: start) { written.places.append($0) }
   }
 
   private func write(
@@ -214,14 +295,14 @@ extension SegmentedLog {
     let outcome: Result<Void, FileSystemError>
     if part.count == 1, let only = part.first {
       outcome = try only.batch.withLock { (batch) throws(LogError) in
-        try written.add(&batch, to: &grown)
+        try lay(&batch, &written, &grown)
         return Self.result { () throws(FileSystemError) in try active.file.write(batch.bytes, at: start) }
       }
     } else {
       writer.gathered.removeAll(keepingAtMost: Self.groupByteCount)
       for pending in part {
         try pending.batch.withLock { (batch) throws(LogError) in
-          try written.add(&batch, to: &grown)
+          try lay(&batch, &written, &grown)
           writer.gathered.append(batch.bytes)
         }
       }
@@ -244,17 +325,6 @@ extension SegmentedLog {
       return .success(try body())
     } catch {
       return .failure(error)
-    }
-  }
-
-  private func publish(_ written: Written, end: FilePosition, isDurable: Bool) {
-    published.withLock { published in
-      let last = published.segments.count - 1
-      for place in written.places { published.segments[last].positions.append(place) }
-      published.segments[last].end = end
-      published.segments[last].byteCount = end.rawValue
-      published.next = written.next
-      if isDurable { published.durable = written.next }
     }
   }
 }

@@ -155,9 +155,7 @@ extension SegmentedLog {
       }
       let following = next.advanced(by: UInt64(batch.count))
       guard following <= last.next else { throw notABatchEnd(last, next..<following) }
-      batch.seal(
-        at: end, nonce: header.nonce, syncedThrough: SegmentHeader.dataStart, tally: &tally
-      ) { _ in }
+      batch.seal(at: end, nonce: header.nonce, syncedThrough: SegmentHeader.dataStart, tally: &tally)
       gathered.append(batch.bytes)
       end = end.advanced(by: UInt64(batch.byteCount))
       next = following

@@ -2,27 +2,32 @@ internal import PlatformIO
 internal import Synchronization
 
 extension SegmentedLog {
-  /// A record found, not yet read.
-  private struct Place {
-    var source: SegmentSource
-    var nonce: UInt64
-    var start: FilePosition
-    /// The record's frame ends here or before.
-    var end: FilePosition
-    var index: UInt32
-    var segment: SegmentNumber
-  }
-
   /// Calls `body` with the record at `offset`, borrowed for the call; its checksum has been verified.
   ///
   /// Cost: a short lock and, for a sealed segment, no system call and no copy; otherwise one read. Throws
   /// `.offsetNotKept`, `.offsetBeyondEnd`, or `.damaged` if the bytes are not what was written.
+  @inlinable
   public func withRecord<R: ~Copyable>(
     at offset: Offset, _ body: (RawSpan) throws(LogError) -> R
   ) throws(LogError) -> R {
-    let place = try find(offset)
-    return try place.source.withBytes(from: place.start, to: place.end) { (bytes) throws(LogError) in
-      try body(verified(bytes, place, offset))
+    var result: R?
+    try readRecord(at: offset) { (record) throws(LogError) in result = try body(record) }
+    guard let result else { preconditionFailure("a record was read, or an error thrown") }
+    return result
+  }
+
+  /// As `withRecord`, compiled once for all results.
+  @usableFromInline
+  package func readRecord(
+    at offset: Offset, _ body: (RawSpan) throws(LogError) -> Void
+  ) throws(LogError) {
+    try checkProcess()
+    let (segment, frame) = try published.withLock { (published) throws(LogError) in
+      let (place, frame) = try locate(offset, published)
+      return (published.segments[place].readable, frame)
+    }
+    try segment.source.withBytes(from: frame.start, to: frame.end) { (bytes) throws(LogError) in
+      try body(verified(bytes, frame, segment, offset))
     }
   }
 
@@ -35,102 +40,99 @@ extension SegmentedLog {
     var next = max(first, firstOffset)
     let end = min(last, latestOffset)
     while next <= end {
-      let run = try findRun(from: next, through: end)
+      let (segment, frames) = try findRun(from: next, through: end)
+      let start = frames[0].start
       var goesOn = true
-      try run.source.withBytes(from: run.start, to: run.end) { (bytes) throws(LogError) in
-        for (index, position) in run.positions.enumerated() {
-          let offset = next.advanced(by: UInt64(index))
-          let local = Int(position.rawValue - run.start.rawValue)
-          let following = index + 1 < run.positions.count ? run.positions[index + 1] : run.end
-          let place = Place(
-            source: run.source, nonce: run.nonce, start: position, end: following,
-            index: run.firstIndex + UInt32(index), segment: run.segment)
-          goesOn = try body(
-            offset, verified(bytes.extracting(local..<bytes.byteCount), place, offset))
+      try segment.source.withBytes(from: start, to: frames[frames.count - 1].end) {
+        (bytes) throws(LogError) in
+        for frame in frames {
+          let local = Int(frame.start.rawValue - start.rawValue)
+          goesOn = try body(next, verified(bytes.extracting(local..<bytes.byteCount), frame, segment, next))
           if !goesOn { return }
+          next = next.next
         }
       }
       if !goesOn { return }
-      next = next.advanced(by: UInt64(run.positions.count))
+    }
+  }
+
+  /// Calls `body` with each record of `offsets`, which rise, until it answers false; as single reads do it, but cheaper.
+  package func forEachRecord(
+    at offsets: [Offset], _ body: (Offset, RawSpan) throws(LogError) -> Bool
+  ) throws(LogError) {
+    try checkProcess()
+    var next = 0
+    while next < offsets.count {
+      let dropsBefore = drops.load(ordering: .relaxed)
+      let (segment, frames) = try find(offsets[next...])
+      for (place, frame) in frames.enumerated() {
+        if drops.load(ordering: .relaxed) != dropsBefore { break }
+        if place % Self.aheadCount == 0 { segment.source.fetch(frames[place...].prefix(Self.aheadCount)) }
+        var goesOn = true
+        try segment.source.withBytes(from: frame.start, to: frame.end) { (bytes) throws(LogError) in
+          goesOn = try body(offsets[next], verified(bytes, frame, segment, offsets[next]))
+        }
+        if !goesOn { return }
+        next += 1
+      }
     }
   }
 
   // MARK: Finding
 
-  private func find(_ offset: Offset) throws(LogError) -> Place {
-    try locate(offset) { (segment, index, start) in
-      let next = index + 1 < segment.positions.count ? segment.positions.position(at: index + 1) : nil
-      // Positions may come from a sidecar, whose word on where the frame ends has yet to prove true.
-      let end = max(start, min(next ?? segment.end, segment.end))
-      return Place(
-        source: segment.source, nonce: segment.nonce, start: start, end: end, index: UInt32(index),
-        segment: segment.number)
-    }
-  }
-
-  /// Records that lie behind each other in one segment and are read at once.
-  private struct Run {
-    var source: SegmentSource
-    var nonce: UInt64
-    var start: FilePosition
-    var end: FilePosition
-    var positions: [FilePosition]
-    var firstIndex: UInt32
-    var segment: SegmentNumber
-  }
-
+  /// So many bytes are read at once.
   private static let runByteCount: UInt64 = 256 << 10
+  /// So many records are asked of the memory at once.
+  private static let aheadCount = 16
 
-  private func findRun(from offset: Offset, through last: Offset) throws(LogError) -> Run {
-    try locate(offset) { (segment, index, start) in
-      var run = Run(
-        source: segment.source, nonce: segment.nonce, start: start, end: segment.end, positions: [start],
-        firstIndex: UInt32(index), segment: segment.number)
-      let limit = min(segment.positions.count, index + Int(last.rawValue - offset.rawValue) + 1)
-      var following = index + 1
-      // A lost record ends the run; asking for it by itself says what is lost.
-      while following < segment.positions.count,
-        let position = segment.positions.position(at: following),
-        position > run.positions[run.positions.count - 1], position < segment.end
-      {
-        if following >= limit || position.rawValue - start.rawValue >= Self.runByteCount {
-          run.end = position
-          break
-        }
-        run.positions.append(position)
-        following += 1
-      }
-      return run
+  /// Records that lie behind each other in one segment.
+  private func findRun(
+    from offset: Offset, through last: Offset
+  ) throws(LogError) -> (FrameSource, [FramePlace]) {
+    try checkProcess()
+    return try published.withLock { (published) throws(LogError) in
+      let (place, first) = try locate(offset, published)
+      let count = Int(last.rawValue - offset.rawValue) + 1
+      let frames = published.segments[place].frames(from: first, atMost: count, byteCount: Self.runByteCount)
+      return (published.segments[place].readable, frames)
     }
   }
 
-  private func locate<T>(
-    _ offset: Offset, _ found: (borrowing ReadableSegment, Int, FilePosition) -> T
-  ) throws(LogError) -> T {
-    try checkProcess()
-    let result: Result<T, LogError> = published.withLock { published in
-      if published.isClosed { return .failure(closedError()) }
-      guard offset >= published.logStart else {
-        return .failure(
-          LogError(
-            .offsetNotKept, path: directory.path, offsets: offset..<offset.next,
-            "the record is no longer kept; the log starts at offset \(published.logStart)"))
+  /// The first of these records and those behind it that are in the same segment.
+  private func find(_ offsets: ArraySlice<Offset>) throws(LogError) -> (FrameSource, [FramePlace]) {
+    try published.withLock { (published) throws(LogError) in
+      let (place, first) = try locate(offsets[offsets.startIndex], published)
+      var frames = [first]
+      frames.reserveCapacity(offsets.count)
+      for offset in offsets.dropFirst() {
+        // Whatever is the matter with it is said when it is asked for first.
+        guard offset < published.next, let frame = published.segments[place].frame(of: offset) else { break }
+        frames.append(frame)
       }
-      guard offset < published.next else {
-        return .failure(
-          LogError(
-            .offsetBeyondEnd, path: directory.path,
-            "no record has offset \(offset); the last is \(published.next.rawValue - 1)"))
-      }
-      let place = published.place(of: offset)
-      let index = Int(offset.rawValue - published.segments[place].firstOffset.rawValue)
-      guard index < published.segments[place].positions.count,
-        let start = published.segments[place].positions.position(at: index),
-        start < published.segments[place].end
-      else { return .failure(lost(offset, published.segments[place].number)) }
-      return .success(found(published.segments[place], index, start))
+      return (published.segments[place].readable, frames)
     }
-    return try result.get()
+  }
+
+  /// The place of the segment that holds a record, and where it is there.
+  private func locate(
+    _ offset: Offset, _ published: borrowing Published
+  ) throws(LogError) -> (segment: Int, FramePlace) {
+    if published.isClosed { throw closedError() }
+    guard offset >= published.logStart else {
+      throw LogError(
+        .offsetNotKept, path: directory.path, offsets: offset..<offset.next,
+        "the record is no longer kept; the log starts at offset \(published.logStart)")
+    }
+    guard offset < published.next else {
+      throw LogError(
+        .offsetBeyondEnd, path: directory.path,
+        "no record has offset \(offset); the last is \(published.next.rawValue - 1)")
+    }
+    let place = published.place(of: offset)
+    guard let frame = published.segments[place].frame(of: offset) else {
+      throw lost(offset, published.segments[place].number)
+    }
+    return (place, frame)
   }
 
   private func lost(_ offset: Offset, _ segment: SegmentNumber) -> LogError {
@@ -143,22 +145,70 @@ extension SegmentedLog {
 
   /// The body of the frame at the start of `bytes`, or why it is not the record that was written there.
   @_lifetime(copy bytes)
-  private func verified(_ bytes: RawSpan, _ place: Place, _ offset: Offset) throws(LogError) -> RawSpan {
+  private func verified(
+    _ bytes: RawSpan, _ frame: FramePlace, _ segment: FrameSource, _ offset: Offset
+  ) throws(LogError) -> RawSpan {
+    guard let record = segment.record(of: frame, bytes) else {
+      throw LogError(
+        .damaged, path: directory.path(of: LogDirectory.name(of: segment.number)),
+        bytes: frame.start.rawValue..<frame.end.rawValue, offsets: offset..<offset.next,
+        "the record's bytes are not what was written; restore the file from a copy, or salvage")
+    }
+    return record
+  }
+}
+
+/// Where a record's frame should be.
+struct FramePlace {
+  var start: FilePosition
+  /// The frame ends here or before.
+  var end: FilePosition
+  /// The record's index in the segment.
+  var index: UInt32
+}
+
+/// What frames of a segment are read and verified by.
+struct FrameSource {
+  var source: SegmentSource
+  var nonce: UInt64
+  var number: SegmentNumber
+
+  /// The body of the frame at the start of `bytes`; nil if it is not the record that was written there.
+  @_lifetime(copy bytes)
+  func record(of frame: FramePlace, _ bytes: RawSpan) -> RawSpan? {
     guard bytes.byteCount >= FrameHeader.byteCount,
-      case .frame(let header) = FrameHeader.decode(
-        bytes.extracting(0..<FrameHeader.byteCount), at: place.start, nonce: place.nonce),
-      header.kind == .record, header.index == place.index,
-      FrameHeader.byteCount + Int(header.bodyLength) <= bytes.byteCount
-    else { throw damaged(place, offset) }
-    let body = bytes.extracting(FrameHeader.byteCount..<FrameHeader.byteCount + Int(header.bodyLength))
-    guard XXH3.hash64(body) == header.bodyChecksum else { throw damaged(place, offset) }
-    return body
+      let length = FrameHeader.recordLength(bytes, at: frame.start, nonce: nonce, index: frame.index),
+      length <= bytes.byteCount - FrameHeader.byteCount
+    else { return nil }
+    let body = bytes.extracting(FrameHeader.byteCount..<FrameHeader.byteCount + length)
+    return XXH3.hash64(body) == bytes.loadUInt64(at: 8) ? body : nil
+  }
+}
+
+extension SegmentedLog.ReadableSegment {
+  var readable: FrameSource { FrameSource(source: source, nonce: nonce, number: number) }
+
+  /// nil if the segment does not have the record, or has lost it. Positions may come from a sidecar, whose word on where frames
+  /// start has yet to prove true.
+  @inline(__always)
+  func frame(of offset: Offset) -> FramePlace? {
+    let index = Int(offset.rawValue - firstOffset.rawValue)
+    guard index < positions.count, let start = positions.position(at: index), start < end else { return nil }
+    let next = index + 1 < positions.count ? positions.position(at: index + 1) : nil
+    return FramePlace(start: start, end: max(start, min(next ?? end, end)), index: UInt32(index))
   }
 
-  private func damaged(_ place: Place, _ offset: Offset) -> LogError {
-    LogError(
-      .damaged, path: directory.path(of: LogDirectory.name(of: place.segment)),
-      bytes: place.start.rawValue..<place.end.rawValue, offsets: offset..<offset.next,
-      "the record's bytes are not what was written; restore the file from a copy, or salvage")
+  /// A record and those behind it, as far as about so many bytes go. A lost record ends them; asking for it by itself says what
+  /// is lost.
+  func frames(from first: FramePlace, atMost count: Int, byteCount: UInt64) -> [FramePlace] {
+    var frames = [first]
+    var last = first
+    while frames.count < count, last.end.rawValue - first.start.rawValue < byteCount,
+      let next = frame(of: firstOffset.advanced(by: UInt64(last.index) + 1)), next.start == last.end
+    {
+      frames.append(next)
+      last = next
+    }
+    return frames
   }
 }

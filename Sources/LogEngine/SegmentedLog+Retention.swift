@@ -43,7 +43,10 @@ extension SegmentedLog {
         header.logStart = start
         return try activate(header, &writer)
       }
-      let (dropped, trimmed) = published.withLock { $0.drop(before: start) }
+      let (dropped, trimmed) = published.withLock { published in
+        drops.add(1, ordering: .relaxed)
+        return published.drop(before: start)
+      }
       index?.removeAll(below: start)
       giveBack(dropped, active)
       return trimmed
@@ -77,6 +80,7 @@ extension SegmentedLog {
         parentEnd: Offset(next.rawValue - 1))
       let active = try directory.withReserve { () throws(LogError) in try activate(header, &writer) }
       let dropped = published.withLock { published in
+        drops.add(1, ordering: .relaxed)
         let dropped = published.segments.dropLast().map(\.number)
         published.segments.removeFirst(published.segments.count - 1)
         published.logStart = next

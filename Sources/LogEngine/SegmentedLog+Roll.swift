@@ -5,8 +5,8 @@ internal import Synchronization
 extension SegmentedLog {
   /// The segment to write to, with room for so many bytes: a new one if need be.
   func activeSegment(_ writer: inout Writer, holding byteCount: Int) throws(LogError) -> ActiveSegment {
+    if case .active(let active) = writer.state, active.hasRoom(for: byteCount) { return active }
     let state = try usable(&writer)
-    if case .active(let active) = state, active.hasRoom(for: byteCount) { return active }
     let started = SystemEnvironment.monotonicNanoseconds()
     let active = try createSuccessor(
       of: try sealed(state, &writer), holding: UInt64(byteCount), &writer)

@@ -37,6 +37,8 @@ struct Writer: ~Copyable {
   var preparedFor: SegmentNumber?
   /// Batches that are written at once.
   var gathered = ByteBuffer()
+  /// Memory for a batch that is written by itself.
+  var leading = RecordBatch()
   /// A timer runs that syncs what was appended under `.interval`.
   var isSyncDue = false
   /// A timer runs that lays a sync frame if nothing is appended until then.

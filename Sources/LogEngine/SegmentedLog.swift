@@ -48,6 +48,9 @@ public final class SegmentedLog: Sendable {
   let counted: Mutex<LogMetrics>
   /// Held for moments: what readers see.
   let published: Mutex<Published>
+  /// How often records were dropped; it changes under the lock of `published`. Who finds many records at once looks at it
+  /// before each, so as to give none that was dropped meanwhile without a lock for each.
+  let drops = Atomic<UInt32>(0)
 
   struct Published {
     var segments: [ReadableSegment]
@@ -58,6 +61,14 @@ public final class SegmentedLog: Sendable {
     /// Every record below is durable.
     var durable: Offset
     var isClosed = false
+
+    /// The active segment got records, whose positions it has, up to here.
+    mutating func advance(to next: Offset, end: FilePosition, isDurable: Bool) {
+      segments[segments.count - 1].end = end
+      segments[segments.count - 1].byteCount = end.rawValue
+      self.next = next
+      if isDurable { durable = next }
+    }
 
     /// The last segment that starts at or before an offset that is kept.
     func place(of offset: Offset) -> Int {

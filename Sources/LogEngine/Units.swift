@@ -1,7 +1,8 @@
 /// The place of a record in the ledger: 1, 2, 3 … and never reused, not even after a reset.
 ///
 /// Offsets are the only order a ledger has. 0 stands for "before the first record".
-public struct Offset: RawRepresentable, Sendable, Hashable, Comparable, CustomStringConvertible,
+public struct Offset: RawRepresentable, BitwiseCopyable, Sendable, Hashable, Comparable,
+  CustomStringConvertible,
   ExpressibleByIntegerLiteral
 {
   /// The number.
@@ -30,7 +31,9 @@ public struct Offset: RawRepresentable, Sendable, Hashable, Comparable, CustomSt
 }
 
 /// A byte position in a segment file.
-public struct FilePosition: RawRepresentable, Sendable, Hashable, Comparable, CustomStringConvertible {
+public struct FilePosition: RawRepresentable, BitwiseCopyable, Sendable, Hashable, Comparable,
+  CustomStringConvertible
+{
   /// The number.
   public let rawValue: UInt64
 

@@ -64,4 +64,7 @@
 
   /// Exclusive access for an owner that publishes to nobody, such as an index under its lock.
   package var mutableWords: UnsafeMutablePointer<UInt64> { unsafe base.assumingMemoryBound(to: UInt64.self) }
+
+  /// As `mutableWords`.
+  package var mutableBytes: UnsafeMutableRawPointer { unsafe base }
 }

@@ -39,6 +39,9 @@ public struct Event: Sendable, Equatable {
   /// The acting model, if any.
   public let modelID: String?
 
+  /// The rule that ``kind`` was checked by.
+  let kindRule: KindRule
+
   /// Makes an event after checking every field.
   ///
   /// - Parameters:
@@ -87,7 +90,8 @@ public struct Event: Sendable, Equatable {
       schemaVersion: schemaVersion,
       sessionID: sessionID,
       modelProfile: modelProfile,
-      modelID: modelID
+      modelID: modelID,
+      kindRule: kindRule
     )
   }
 
@@ -103,7 +107,8 @@ public struct Event: Sendable, Equatable {
     schemaVersion: Int64,
     sessionID: String?,
     modelProfile: String?,
-    modelID: String?
+    modelID: String?,
+    kindRule: KindRule
   ) {
     self.id = id
     self.runID = runID
@@ -116,6 +121,7 @@ public struct Event: Sendable, Equatable {
     self.sessionID = sessionID
     self.modelProfile = modelProfile
     self.modelID = modelID
+    self.kindRule = kindRule
   }
 }
 

@@ -32,7 +32,7 @@ extension Event {
       maximumPayload: min(maximumPayload, EventLimits.payloadBytes)
     )
     try fields.read(jsonLine, rules: limits)
-    self = try fields.event(defaultCreatedAt: defaultCreatedAt)
+    self = try fields.event(kindRule: kindRule, defaultCreatedAt: defaultCreatedAt)
   }
 }
 
@@ -217,7 +217,7 @@ private struct EventLineFields {
   }
 
   /// The event, if all that is required was there.
-  func event(defaultCreatedAt: Timestamp) throws(EventError) -> Event {
+  func event(kindRule: KindRule, defaultCreatedAt: Timestamp) throws(EventError) -> Event {
     let required: [(Member, String)] = [
       (.id, "a text"), (.runID, "a text"), (.turn, "an integer"), (.kind, "a text"), (.actor, "a text"),
     ]
@@ -240,7 +240,8 @@ private struct EventLineFields {
       schemaVersion: schemaVersion,
       sessionID: sessionID,
       modelProfile: modelProfile,
-      modelID: modelID
+      modelID: modelID,
+      kindRule: kindRule
     )
   }
 }

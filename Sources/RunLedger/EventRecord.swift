@@ -10,25 +10,25 @@ package enum EventRecord {
   static let hasProfile: UInt8 = 2
   static let hasModel: UInt8 = 4
 
-  /// Appends the event's bytes. The event is valid, so every length fits.
+  /// Appends the event's bytes.
   package static func encode(_ event: Event, into buffer: inout ByteBuffer) {
     var flags: UInt8 = 0
     if event.sessionID != nil { flags |= hasSession }
     if event.modelProfile != nil { flags |= hasProfile }
     if event.modelID != nil { flags |= hasModel }
-    buffer.append(version)
-    buffer.append(flags)
-    buffer.append(UInt16(event.id.utf8.count))
-    buffer.append(UInt16(event.runID.utf8.count))
-    buffer.append(UInt16(event.kind.utf8.count))
-    buffer.append(UInt16(event.actor.utf8.count))
-    buffer.append(UInt16(event.sessionID?.utf8.count ?? 0))
-    buffer.append(UInt16(event.modelProfile?.utf8.count ?? 0))
-    buffer.append(UInt16(event.modelID?.utf8.count ?? 0))
+    // The fixed part, a word at a time.
+    buffer.reserve(fixedByteCount)
+    buffer.append(
+      word(
+        UInt16(version) | UInt16(flags) << 8, event.id.utf8.count, event.runID.utf8.count,
+        event.kind.utf8.count))
+    buffer.append(
+      word(
+        UInt16(event.actor.utf8.count), event.sessionID?.utf8.count ?? 0, event.modelProfile?.utf8.count ?? 0,
+        event.modelID?.utf8.count ?? 0))
     buffer.append(UInt64(bitPattern: event.turn))
     buffer.append(UInt64(bitPattern: event.createdAt.seconds))
-    buffer.append(event.createdAt.nanoseconds)
-    buffer.append(UInt32(event.payload.count))
+    buffer.append(UInt64(event.createdAt.nanoseconds) | UInt64(UInt32(event.payload.count)) << 32)
     buffer.append(UInt64(bitPattern: event.schemaVersion))
     buffer.append(event.id)
     buffer.append(event.runID)
@@ -39,6 +39,11 @@ package enum EventRecord {
     if let modelID = event.modelID { buffer.append(modelID) }
     buffer.append(event.payload.span.rawBytes)
   }
+
+  /// Four fields of two bytes. The event is valid, so every length fits.
+  private static func word(_ first: UInt16, _ second: Int, _ third: Int, _ fourth: Int) -> UInt64 {
+    UInt64(first) | UInt64(UInt16(second)) << 16 | UInt64(UInt16(third)) << 32 | UInt64(UInt16(fourth)) << 48
+  }
 }
 
 /// An event in place: borrowed bytes of the ledger, valid inside the closure that receives it. Nothing is copied until
@@ -48,33 +53,29 @@ public struct EventView: ~Escapable, Sendable {
   public let offset: Offset
   private let record: RawSpan
   private let kindRule: KindRule
-  // Where each field ends; the first starts behind the fixed part.
-  private let idEnd: Int
-  private let runEnd: Int
-  private let kindEnd: Int
-  private let actorEnd: Int
-  private let sessionEnd: Int
-  private let profileEnd: Int
-  private let modelEnd: Int
 
   /// Finds the fields; nil if the record's shape is not an event's.
   @_lifetime(copy record)
   package init?(_ record: RawSpan, at offset: Offset, kindRule: KindRule) {
     guard record.byteCount >= EventRecord.fixedByteCount,
-      record.loadUInt8(at: 0) == EventRecord.version, record.loadUInt8(at: 1) & ~7 == 0
+      record.loadUInt16(at: 0) & ~0x700 == UInt16(EventRecord.version)
     else { return nil }
     self.offset = offset
     self.record = record
     self.kindRule = kindRule
-    idEnd = EventRecord.fixedByteCount + Int(record.loadUInt16(at: 2))
-    runEnd = idEnd + Int(record.loadUInt16(at: 4))
-    kindEnd = runEnd + Int(record.loadUInt16(at: 6))
-    actorEnd = kindEnd + Int(record.loadUInt16(at: 8))
-    sessionEnd = actorEnd + Int(record.loadUInt16(at: 10))
-    profileEnd = sessionEnd + Int(record.loadUInt16(at: 12))
-    modelEnd = profileEnd + Int(record.loadUInt16(at: 14))
     guard modelEnd + Int(record.loadUInt32(at: 36)) == record.byteCount else { return nil }
   }
+
+  // Where each field ends; the first starts behind the fixed part. Added up anew each time: most readers want one or two
+  // fields, and a view is made for each event that is passed.
+  private var idEnd: Int { EventRecord.fixedByteCount + Int(record.loadUInt16(at: 2)) }
+  private var runEnd: Int { idEnd + Int(record.loadUInt16(at: 4)) }
+  private var kindEnd: Int { runEnd + Int(record.loadUInt16(at: 6)) }
+  private var actorEnd: Int { kindEnd + Int(record.loadUInt16(at: 8)) }
+  private var sessionEnd: Int { actorEnd + Int(record.loadUInt16(at: 10)) }
+  private var profileEnd: Int { sessionEnd + Int(record.loadUInt16(at: 12)) }
+  private var modelEnd: Int { profileEnd + Int(record.loadUInt16(at: 14)) }
+  private var payloadStart: Int { record.byteCount - Int(record.loadUInt32(at: 36)) }
 
   /// The UTF-8 bytes of the event's id.
   public var id: RawSpan {
@@ -88,7 +89,7 @@ public struct EventView: ~Escapable, Sendable {
   public var actor: RawSpan { @_lifetime(copy self) get { record.extracting(kindEnd..<actorEnd) } }
   /// The payload, exactly as it was appended.
   public var payload: RawSpan {
-    @_lifetime(copy self) get { record.extracting(modelEnd..<record.byteCount) }
+    @_lifetime(copy self) get { record.extracting(payloadStart..<record.byteCount) }
   }
   /// The UTF-8 bytes of the session's id, if there is one.
   public var sessionID: RawSpan? {
@@ -155,7 +156,8 @@ public struct EventView: ~Escapable, Sendable {
     return Event(
       uncheckedID: id.text, runID: runID.text, turn: turn, kind: kind.text, actor: actor.text,
       payload: payload.array(0..<payload.byteCount), createdAt: createdAt, schemaVersion: schemaVersion,
-      sessionID: sessionID?.text, modelProfile: modelProfile?.text, modelID: modelID?.text)
+      sessionID: sessionID?.text, modelProfile: modelProfile?.text, modelID: modelID?.text,
+      kindRule: kindRule)
   }
 
   /// Appends the event as a line of JSON, as ``Event/appendJSONLine(to:offset:)`` does, without making an ``Event``.

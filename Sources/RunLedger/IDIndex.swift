@@ -18,11 +18,11 @@ struct IDIndex: ~Copyable {
   /// by the next one; of those the first are enough.
   static let tagLimit = 32
 
-  private var shards: InlineArray<256, Shard>
+  private var shards: FixedArray<Shard>
   private(set) var count = 0
 
   init() {
-    shards = InlineArray { Shard(capacity: Self.firstCapacity($0)) }
+    shards = FixedArray(count: 1 << Int(Self.shardBits)) { Shard(capacity: Self.firstCapacity($0)) }
   }
 
   /// Staggered, which keeps the shards from growing all at the same moment.
@@ -68,9 +68,9 @@ struct IDIndex: ~Copyable {
     for shard in shards.indices { count += shards[shard].removeAll(below: start) }
   }
 
-  /// The offsets whose ids have this hash's tag: as a rule none or one.
-  func candidates(_ hash: UInt64) -> [Offset] {
-    shards[Self.shard(of: hash)].candidates(Self.tag(of: hash))
+  /// The first offset behind `offset` whose id has this hash's tag: as a rule there is one or none.
+  func candidate(_ hash: UInt64, after offset: Offset) -> Offset? {
+    shards[Self.shard(of: hash)].candidate(Self.tag(of: hash), after: offset)
   }
 
   /// Bytes of memory.
@@ -87,7 +87,8 @@ struct IDIndex: ~Copyable {
     return longest
   }
 
-  private struct Shard: ~Copyable {
+  // Not private, for a generic type is made of it: Swift 6.3.1 does not compile that without optimisation.
+  struct Shard: ~Copyable {
     /// Places that a tag may scale to.
     private var capacity: Int
     private var count = 0
@@ -104,16 +105,18 @@ struct IDIndex: ~Copyable {
 
     private func home(_ tag: UInt64) -> Int { Int((tag * UInt64(capacity)) >> IDIndex.tagBits) }
 
-    func candidates(_ tag: UInt64) -> [Offset] {
-      var found: [Offset] = []
+    func candidate(_ tag: UInt64, after offset: Offset) -> Offset? {
+      let bound = tag << IDIndex.offsetBits | offset.rawValue
       var place = home(tag)
       while place < slots.count {
         let slot = slots[place]
-        if slot == 0 || slot >> IDIndex.offsetBits > tag { break }
-        if slot >> IDIndex.offsetBits == tag { found.append(Offset(slot & (1 << IDIndex.offsetBits - 1))) }
+        if slot == 0 { return nil }
+        if slot > bound {
+          return slot >> IDIndex.offsetBits == tag ? Offset(slot & (1 << IDIndex.offsetBits - 1)) : nil
+        }
         place += 1
       }
-      return found
+      return nil
     }
 
     func longestDisplacement() -> Int {

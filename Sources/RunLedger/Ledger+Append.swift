@@ -17,7 +17,10 @@ extension Ledger {
   public func append(
     _ event: Event, onConflict: ConflictPolicy = .error, durably: Bool? = nil
   ) throws(LedgerError) -> Receipt {
-    try store([event], onConflict, durably)[0]
+    try onLog { () throws(LogError) in try log.checkProcess() }
+    try check(event, 0)
+    if let receipt = try storeAlone(event, durably) { return receipt }
+    return try store([event], onConflict, durably)[0]
   }
 
   /// Stores events in order, all or none, and says of each what became of it.
@@ -29,7 +32,11 @@ extension Ledger {
     _ events: some Collection<Event>, onConflict: ConflictPolicy = .error, durably: Bool? = nil
   ) throws(LedgerError) -> [Receipt] {
     // An array, because a lazy collection may make other events each time it is walked through.
-    try store(Array(events), onConflict, durably)
+    let events = Array(events)
+    try onLog { () throws(LogError) in try log.checkProcess() }
+    for (place, event) in events.enumerated() { try check(event, place) }
+    if let receipts = try storeAlone(events, durably) { return receipts }
+    return try store(events, onConflict, durably)
   }
 
   /// As the blocking `append`, for tasks: it suspends while the disk writes and syncs what it and others have stored.
@@ -50,6 +57,86 @@ extension Ledger {
   ) async throws(LedgerError) -> [Receipt] {
     try await store(Array(events), onConflict, durably)
   }
+
+  // MARK: Alone
+
+  /// What `append` does as a rule: nobody else is committing, the id is new, and the event is written at once. nil if it is
+  /// not so; then nothing was done.
+  private func storeAlone(_ event: Event, _ durably: Bool?) throws(LedgerError) -> Receipt? {
+    let isLeading = lead { alone in index.withLock { $0.noteIfNew(event, &alone) } }
+    guard isLeading else { return nil }
+    let stored = try commitAlone(durably) { (batch) throws(LogError) in
+      try batch.appendRecord { buffer in EventRecord.encode(event, into: &buffer) }
+    }
+    return Receipt(
+      outcome: .appended, offset: stored.first, durability: stored.isDurable ? .durable : .buffered)
+  }
+
+  /// The same for events of which none is stored and none is another's repeat.
+  private func storeAlone(_ events: [Event], _ durably: Bool?) throws(LedgerError) -> [Receipt]? {
+    guard !events.isEmpty else { return nil }
+    let isLeading = lead { alone in
+      index.withLock { index in events.allSatisfy { index.noteIfNew($0, &alone) } }
+    }
+    guard isLeading else { return nil }
+    let stored = try commitAlone(durably) { (batch) throws(LogError) in
+      for event in events {
+        try batch.appendRecord { buffer in EventRecord.encode(event, into: &buffer) }
+      }
+    }
+    return (0..<UInt64(events.count)).map {
+      Receipt(
+        outcome: .appended, offset: stored.first.advanced(by: $0),
+        durability: stored.isDurable ? .durable : .buffered)
+    }
+  }
+
+  /// Takes the log's lead if nobody has it and `note`, which notes the hashes of the ids, finds them new.
+  private func lead(_ note: (inout HashSequence) -> Bool) -> Bool {
+    deciding.withLock { _ in
+      // With the lead all calls are settled, and what the index does not have is not there.
+      guard log.takeLead() else { return false }
+      let isNew = onTheirWay.withLock { onTheirWay in
+        let isNew = note(&onTheirWay.alone)
+        if !isNew { onTheirWay.alone.removeAll() }
+        return isNew
+      }
+      if !isNew { log.handOverLead() }
+      return isNew
+    }
+  }
+
+  /// Commits what is new with the lead that was taken for it, and hands the lead over.
+  private func commitAlone(
+    _ durably: Bool?, _ fill: (inout RecordBatch) throws(LogError) -> Void
+  ) throws(LedgerError) -> (first: Offset, isDurable: Bool) {
+    defer { log.handOverLead() }
+    do throws(LogError) {
+      return try log.commitLeading(durably: durably, fill) { batch, first in
+        enter(batch, first)
+        onTheirWay.withLock { $0.alone.removeAll() }
+      }
+    } catch {
+      onTheirWay.withLock { $0.alone.removeAll() }
+      throw LedgerError(error)
+    }
+  }
+
+  /// Enters what was stored into the index.
+  private func enter(_ batch: borrowing RecordBatch, _ first: Offset) {
+    index.withLock { index in
+      var offset = first
+      batch.forEachRecord { record in
+        guard let view = EventView(record, at: offset, kindRule: kindRule) else {
+          preconditionFailure("an event was encoded")
+        }
+        index.add(view)
+        offset = offset.next
+      }
+    }
+  }
+
+  // MARK: Together
 
   // The two differ in how they wait, and in nothing else.
 
@@ -101,40 +188,32 @@ extension Ledger {
     try deciding.withLock { (_) throws(LedgerError) in
       let seed = index.withLock { $0.seed }
       let hashes = events.map { XXH3.hash64($0.id.utf8Span.span.rawBytes, seed: seed) }
-      guard onTheirWay.withLock({ onTheirWay in !hashes.contains(where: onTheirWay.contains) }) else {
+      guard !onTheirWay.withLock({ $0.contains(anyOf: hashes) }) else {
         return Submitted(pending: log.submit(RecordBatch(), durably: false, byTask: isOfTask))
       }
       var plan = Plan(count: events.count)
       var batch = RecordBatch()
       spare.withLock { swap(&batch, &$0) }
       for place in events.indices { try decide(events, place, hashes[place], onConflict, &plan, &batch) }
-      onTheirWay.withLock { $0.formUnion(hashes) }
+      onTheirWay.withLock { $0.queued.formUnion(hashes) }
       let decided = plan
       // Without new events the batch is empty: a duplicate is as durable as a new event would be.
-      let pending = log.submit(batch, durably: durably, byTask: isOfTask) { [self] outcome in
-        settle(events, hashes, decided, outcome)
+      let pending = log.submit(batch, durably: durably, byTask: isOfTask) { [self] outcome, batch in
+        settle(hashes, batch, outcome)
       }
       return Submitted(pending: pending, plan: decided)
     }
   }
 
-  /// Enters what was stored into the index. Called in the order of the log by whoever commits, who may hold up everybody
-  /// else: it takes no lock but those that are held for moments.
+  /// Called in the order of the log by whoever commits, who may hold up everybody else: it takes no lock but those that are
+  /// held for moments.
   private func settle(
-    _ events: [Event], _ hashes: [UInt64], _ plan: Plan, _ outcome: PendingAppend.Outcome
+    _ hashes: [UInt64], _ batch: borrowing RecordBatch, _ outcome: PendingAppend.Outcome
   ) {
-    if case .success(let stored) = outcome, !stored.isEmpty {
-      index.withLock { index in
-        var offset = stored.lowerBound
-        for place in events.indices where plan.isNew(place) {
-          index.add(events[place], at: offset)
-          offset = Offset(offset.rawValue + 1)
-        }
-      }
-    }
+    if case .success(let stored) = outcome { enter(batch, stored.lowerBound) }
     // By the one who commits and not by the call, whose thread or task may run much later: those who wait for the ids would
     // ask again and again until then.
-    onTheirWay.withLock { $0.subtract(hashes) }
+    onTheirWay.withLock { $0.queued.subtract(hashes) }
   }
 
   /// False if the call has to be decided again.
@@ -153,7 +232,10 @@ extension Ledger {
   /// The ledger's own rule and limit, which may be narrower than what the event was built with.
   private func check(_ event: Event, _ place: Int) throws(LedgerError) {
     do throws(EventError) {
-      try Event.validate(kind: event.kind, rule: kindRule)
+      // What follows the dotted rule follows the other, too.
+      if event.kindRule != kindRule, kindRule == .dotted {
+        try Event.validate(kind: event.kind, rule: kindRule)
+      }
       guard event.payload.count <= maximumPayload else {
         throw EventError(.payloadTooLarge, field: "payload", limit: maximumPayload)
       }
@@ -211,10 +293,11 @@ extension Ledger {
   ) throws(LedgerError) {
     let event = events[place]
     let id = event.id.utf8Span.span.rawBytes
-    for offset in index.withLock({ $0.candidates(id: id) }) {
-      let same: Bool? = try read(offset) { view in
-        view.id.isEqual(to: id) ? view.hasSameContent(as: event) : nil
-      }
+    var candidate = Offset.zero
+    while let offset = index.withLock({ $0.candidate(id: id, after: candidate) }) {
+      candidate = offset
+      var same: Bool?
+      try read(offset) { view in if view.id.isEqual(to: id) { same = view.hasSameContent(as: event) } }
       guard let same else { continue }
       guard same || onConflict == .ignore else { throw conflict(event, offset, place) }
       plan.fates.append(.stored(offset))
@@ -261,5 +344,56 @@ extension Event {
   private static func isEqual(_ left: String?, _ right: String?) -> Bool {
     guard let left, let right else { return left == nil && right == nil }
     return left.utf8.elementsEqual(right.utf8)
+  }
+}
+
+/// Hashes of the ids of calls that are not settled yet: an event of theirs may be new and not in the index.
+struct OnTheirWay {
+  /// Of the call that is written without having queued.
+  var alone = HashSequence()
+  var queued: Set<UInt64> = []
+
+  func contains(anyOf hashes: [UInt64]) -> Bool {
+    hashes.contains { hash in queued.contains(hash) || alone.contains(hash) }
+  }
+}
+
+/// Hashes in the order they came, each once.
+struct HashSequence {
+  private(set) var hashes: [UInt64] = []
+  /// Places in `hashes` plus one, by hash; none while a look at all of them is as quick.
+  private var places: [UInt32] = []
+  private static let fewCount = 8
+
+  func contains(_ hash: UInt64) -> Bool {
+    guard hashes.count > Self.fewCount else { return hashes.contains(hash) }
+    return places[place(of: hash)] != 0
+  }
+
+  /// False if it is there already.
+  mutating func insert(_ hash: UInt64) -> Bool {
+    if contains(hash) { return false }
+    hashes.append(hash)
+    guard hashes.count > Self.fewCount else { return true }
+    if hashes.count * 2 > places.count {
+      places = Array(repeating: 0, count: max(64, places.count * 4))
+      for (index, hash) in hashes.enumerated() { places[place(of: hash)] = UInt32(index) + 1 }
+    } else {
+      places[place(of: hash)] = UInt32(hashes.count)
+    }
+    return true
+  }
+
+  mutating func removeAll() {
+    hashes.removeAll(keepingCapacity: hashes.count <= 1024)
+    if !places.isEmpty { places = [] }
+  }
+
+  /// Where the hash is, or would be entered.
+  private func place(of hash: UInt64) -> Int {
+    let mask = places.count - 1
+    var place = Int(truncatingIfNeeded: hash) & mask
+    while places[place] != 0, hashes[Int(places[place]) - 1] != hash { place = (place + 1) & mask }
+    return place
   }
 }

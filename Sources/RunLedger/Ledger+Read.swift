@@ -6,48 +6,60 @@ extension Ledger {
 
   /// The event of an id; nil if there is none. Cost: a lookup in memory and one record read.
   public func event(id: String) throws(LedgerError) -> StoredEvent? {
-    try lookUp(id) { (view) throws(LedgerError) in StoredEvent(offset: view.offset, event: try view.event()) }
+    try withEvent(id: id) { (view) throws(LedgerError) in
+      StoredEvent(offset: view.offset, event: try view.event())
+    }
   }
 
   /// Calls `body` with the event of an id, borrowed for the call; nil if there is none. Nothing is copied.
+  @inlinable
   public func withEvent<R: ~Copyable>(
     id: String, _ body: (borrowing EventView) throws(LedgerError) -> R
   ) throws(LedgerError) -> R? {
-    try lookUp(id, body)
+    var result: R?
+    try lookUp(id) { (view) throws(LedgerError) in result = try body(view) }
+    return result
   }
 
-  private func lookUp<R: ~Copyable>(
-    _ id: String, _ body: (borrowing EventView) throws(LedgerError) -> R
-  ) throws(LedgerError) -> R? {
+  /// As `withEvent(id:)`, compiled once for all results.
+  @usableFromInline
+  func lookUp(
+    _ id: String, _ body: (borrowing EventView) throws(LedgerError) -> Void
+  ) throws(LedgerError) {
     try onLog { () throws(LogError) in try log.checkOpen() }
     let bytes = id.utf8Span.span.rawBytes
-    for offset in index.withLock({ $0.candidates(id: bytes) }) {
+    var candidate = Offset.zero
+    while let offset = index.withLock({ $0.candidate(id: bytes, after: candidate) }) {
+      candidate = offset
       var isFound = false
       do throws(LedgerError) {
-        let found: R? = try read(offset) { (view) throws(LedgerError) in
-          guard view.id.isEqual(to: bytes) else { return nil }
+        try read(offset) { (view) throws(LedgerError) in
+          guard view.id.isEqual(to: bytes) else { return }
           isFound = true
-          return try body(view)
+          try body(view)
         }
-        if let found { return found }
       } catch {
         // A reset came between the lookup and the read: then nothing has this id. What `body` throws is its caller's.
         guard !isFound, error.log?.code == .offsetNotKept else { throw error }
       }
+      if isFound { return }
     }
-    return nil
   }
 
   /// The event at an offset. Throws `log` with code `offsetNotKept` or `offsetBeyondEnd` if there is none.
   public func event(at offset: Offset) throws(LedgerError) -> Event {
-    try read(offset) { (view) throws(LedgerError) in try view.event() }
+    try withEvent(at: offset) { (view) throws(LedgerError) in try view.event() }
   }
 
   /// Calls `body` with the event at an offset, borrowed for the call.
+  @inlinable
   public func withEvent<R: ~Copyable>(
     at offset: Offset, _ body: (borrowing EventView) throws(LedgerError) -> R
   ) throws(LedgerError) -> R {
-    try read(offset, body)
+    var result: R?
+    try read(offset) { (view) throws(LedgerError) in result = try body(view) }
+    guard let result else { preconditionFailure("an event was read, or an error thrown") }
+    return result
   }
 
   /// The last event, from whose run and turn a caller resumes; nil if the ledger is empty.
@@ -65,34 +77,31 @@ extension Ledger {
     }
   }
 
-  /// Reads one record as an event.
-  func read<R: ~Copyable>(
-    _ offset: Offset, _ body: (borrowing EventView) throws(LedgerError) -> R
-  ) throws(LedgerError) -> R {
-    var outcome: Result<R, LedgerError>?
+  /// As `withEvent(at:)`, compiled once for all results.
+  @usableFromInline
+  func read(
+    _ offset: Offset, _ body: (borrowing EventView) throws(LedgerError) -> Void
+  ) throws(LedgerError) {
+    var failure: LedgerError?
     try onLog { () throws(LogError) in
-      try log.withRecord(at: offset) { (record) throws(LogError) in
-        outcome = interpret(record, offset, body)
+      try log.readRecord(at: offset) { record in
+        do throws(LedgerError) {
+          try body(view(of: record, at: offset))
+        } catch {
+          failure = error
+        }
       }
     }
-    guard let outcome else { preconditionFailure("a record was read or an error thrown") }
-    return try outcome.get()
+    if let failure { throw failure }
   }
 
-  private func interpret<R: ~Copyable>(
-    _ record: RawSpan, _ offset: Offset, _ body: (borrowing EventView) throws(LedgerError) -> R
-  ) -> Result<R, LedgerError> {
+  @_lifetime(copy record)
+  private func view(of record: RawSpan, at offset: Offset) throws(LedgerError) -> EventView {
     guard let view = EventView(record, at: offset, kindRule: kindRule) else {
-      return .failure(Self.corruptEvent(offset, "the record has not the shape of an event"))
+      throw Self.corruptEvent(offset, "the record has not the shape of an event")
     }
-    guard view.storedTime != nil else {
-      return .failure(Self.corruptEvent(offset, "created_at is no timestamp"))
-    }
-    do throws(LedgerError) {
-      return .success(try body(view))
-    } catch {
-      return .failure(error)
-    }
+    guard view.storedTime != nil else { throw Self.corruptEvent(offset, "created_at is no timestamp") }
+    return view
   }
 
   // MARK: Many events
@@ -107,10 +116,10 @@ extension Ledger {
     var failure: LedgerError?
     try onLog { () throws(LogError) in
       try log.forEachRecord(from: Offset(offset.rawValue + 1), through: last) {
-        (offset, record) throws(LogError) in
-        switch interpret(record, offset, body) {
-        case .success(let goesOn): return goesOn
-        case .failure(let error):
+        offset, record in
+        do throws(LedgerError) {
+          return try body(view(of: record, at: offset))
+        } catch {
           failure = error
           return false
         }
@@ -206,9 +215,22 @@ extension Ledger {
             .offsetNotKept, path: log.path, "the ledger was reset or trimmed while it was being read"))
       }
       guard let behind = offsets.last else { return }
-      for offset in offsets {
-        guard offset <= last, try read(offset, body) else { return }
+      var goesOn = true
+      var failure: LedgerError?
+      try onLog { () throws(LogError) in
+        try log.forEachRecord(at: offsets) { offset, record in
+          do throws(LedgerError) {
+            goesOn = offset <= last
+            if goesOn { goesOn = try body(view(of: record, at: offset)) }
+          } catch {
+            failure = error
+            goesOn = false
+          }
+          return goesOn
+        }
       }
+      if let failure { throw failure }
+      if !goesOn { return }
       after = behind
     }
   }

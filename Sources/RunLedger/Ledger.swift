@@ -23,9 +23,8 @@ public final class Ledger: Sendable {
   let index: EventIndex
   /// Held while it is decided what of a call is new, not while that is written.
   let deciding = Mutex(())
-  /// Hashes of the ids of calls that are not settled yet: an event of theirs may be new and not in the index. Held for
-  /// moments.
-  let onTheirWay = Mutex<Set<UInt64>>([])
+  /// Held for moments.
+  let onTheirWay = Mutex(OnTheirWay())
   /// A batch's memory, to be used again. Held for moments.
   let spare = Mutex(RecordBatch())
   /// Where copies go, if not to the ledger's own file system: one in memory goes to the disk.

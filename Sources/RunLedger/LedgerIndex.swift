@@ -24,23 +24,8 @@ package struct LedgerIndex: ~Copyable {
   // MARK: Adding
 
   /// Enters an event; offsets must rise.
-  mutating func add(_ view: borrowing EventView) {
-    add(id: view.id, run: view.runID, kind: view.kind, actor: view.actor, at: view.offset)
-    if let session = view.sessionID { growing.postings.add(.session, session, view.offset) }
-    if let model = view.modelID { growing.postings.add(.model, model, view.offset) }
-  }
-
-  package mutating func add(_ event: Event, at offset: Offset) {
-    add(
-      id: event.id.utf8Span.span.rawBytes, run: event.runID.utf8Span.span.rawBytes,
-      kind: event.kind.utf8Span.span.rawBytes, actor: event.actor.utf8Span.span.rawBytes, at: offset)
-    if let session = event.sessionID {
-      growing.postings.add(.session, session.utf8Span.span.rawBytes, offset)
-    }
-    if let model = event.modelID { growing.postings.add(.model, model.utf8Span.span.rawBytes, offset) }
-  }
-
-  private mutating func add(id: RawSpan, run: RawSpan, kind: RawSpan, actor: RawSpan, at offset: Offset) {
+  package mutating func add(_ view: borrowing EventView) {
+    let (id, run, offset) = (view.id, view.runID, view.offset)
     let hash = XXH3.hash64(id, seed: seed)
     ids.insert(hash, offset)
     growing.addID(hash, offset)
@@ -49,8 +34,10 @@ package struct LedgerIndex: ~Copyable {
     {
       newRunCount += 1
     }
-    growing.postings.add(.kind, kind, offset)
-    growing.postings.add(.actor, actor, offset)
+    growing.postings.add(.kind, view.kind, offset)
+    growing.postings.add(.actor, view.actor, offset)
+    if let session = view.sessionID { growing.postings.add(.session, session, offset) }
+    if let model = view.modelID { growing.postings.add(.model, model, offset) }
   }
 
   // MARK: Segments
@@ -122,10 +109,17 @@ package struct LedgerIndex: ~Copyable {
 
   package var runCount: Int { sealed.runCount + newRunCount }
 
-  /// The offsets at which an event of this id may be; read the record to know.
-  package mutating func candidates(id: RawSpan) -> [Offset] {
+  /// Notes the hash of the event's id; false if an event here, or one that was noted before, may have the id.
+  mutating func noteIfNew(_ event: Event, _ noted: inout HashSequence) -> Bool {
     loadIDs()
-    return ids.candidates(XXH3.hash64(id, seed: seed))
+    let hash = XXH3.hash64(event.id.utf8Span.span.rawBytes, seed: seed)
+    return ids.candidate(hash, after: .zero) == nil && noted.insert(hash)
+  }
+
+  /// The first offset behind `offset` at which an event of this id may be; read the record to know.
+  package mutating func candidate(id: RawSpan, after offset: Offset) -> Offset? {
+    loadIDs()
+    return ids.candidate(XXH3.hash64(id, seed: seed), after: offset)
   }
 
   /// Enters the ids of sidecars, which looking one up needs.

@@ -1,7 +1,7 @@
 internal import LogEngine
 
 /// What the index finds events by, besides their ids.
-package enum PostingField: UInt8, Sendable, CaseIterable {
+package enum PostingField: UInt8, BitwiseCopyable, Sendable, CaseIterable {
   case run, kind, actor, session, model
 }
 
@@ -16,7 +16,8 @@ struct PostingIndex: ~Copyable {
   /// A term's number: terms are numbered by first appearance.
   typealias TermID = Int
 
-  private struct Term {
+  // Not private, as for ``IDIndex/Shard``.
+  struct Term {
     var field: Field
     var nameLength: UInt16
     var hash: UInt32
@@ -32,12 +33,10 @@ struct PostingIndex: ~Copyable {
     var last: Offset
   }
 
-  private static let sliceByteCounts = [8, 24, 40, 64, 128, 256]
+  private static let sliceByteCounts: InlineArray<6, Int> = [8, 24, 40, 64, 128, 256]
   private static let none = UInt8.max
-  private static let chunkCount = 512
 
-  private var terms: [[Term]] = []
-  private(set) var termCount = 0
+  private var terms = ChunkedArray<Term>()
   /// Term numbers plus one, by hash.
   private var slots: [UInt32] = Array(repeating: 0, count: 64)
   private var postings = ByteArena()
@@ -49,7 +48,7 @@ struct PostingIndex: ~Copyable {
   /// Bytes of memory: for the postings and their dictionary, and for the terms' names.
   var byteCounts: (index: Int, names: Int) {
     (
-      postings.byteCount + slots.count * 4 + terms.count * Self.chunkCount * MemoryLayout<Term>.stride,
+      postings.byteCount + slots.count * 4 + terms.byteCount,
       names.byteCount
     )
   }
@@ -62,12 +61,7 @@ struct PostingIndex: ~Copyable {
     let hash = hash(field, name)
     let found = find(field, name, hash)
     let id = found ?? insert(field, name, hash, offset)
-    let (chunk, index) = (id / Self.chunkCount, id % Self.chunkCount)
-    var term = terms[chunk][index]
-    if term.count > 0 { append(delta: offset.rawValue - term.last.rawValue, to: &term) }
-    term.last = offset
-    term.count += 1
-    terms[chunk][index] = term
+    Self.add(offset, to: &terms[id], &postings)
     return found == nil
   }
 
@@ -81,35 +75,29 @@ struct PostingIndex: ~Copyable {
     var place = Int(hash) & (slots.count - 1)
     while slots[place] != 0 {
       let id = TermID(slots[place] - 1)
-      let term = self.term(id)
-      if term.hash == hash, term.field == field, Int(term.nameLength) == name.byteCount,
-        names.bytes(at: term.name, count: name.byteCount).isEqual(to: name)
-      {
-        return id
-      }
+      if terms[id].hash == hash, isTerm(terms[id], field, name) { return id }
       place = (place + 1) & (slots.count - 1)
     }
     return nil
   }
 
-  private func term(_ id: TermID) -> Term { terms[id / Self.chunkCount][id % Self.chunkCount] }
+  private func isTerm(_ term: Term, _ field: Field, _ name: RawSpan) -> Bool {
+    term.field == field && Int(term.nameLength) == name.byteCount
+      && names.bytes(at: term.name, count: name.byteCount).isEqual(to: name)
+  }
+
+  var termCount: Int { terms.count }
 
   private mutating func insert(_ field: Field, _ name: RawSpan, _ hash: UInt32, _ offset: Offset) -> TermID {
     if (termCount + 1) * 4 > slots.count * 3 { growSlots() }
     let address = names.allocate(name.byteCount)
     names.store(name, at: address)
-    if termCount % Self.chunkCount == 0 {
-      var chunk: [Term] = []
-      chunk.reserveCapacity(Self.chunkCount)
-      terms.append(chunk)
-    }
-    terms[terms.count - 1].append(
+    enter(UInt32(termCount), hash)
+    terms.append(
       Term(
         field: field, nameLength: UInt16(name.byteCount), hash: hash, name: address, head: 0, tail: 0,
         used: 0,
         level: Self.none, count: 0, first: offset, last: offset))
-    enter(UInt32(termCount), hash)
-    termCount += 1
     return termCount - 1
   }
 
@@ -121,27 +109,31 @@ struct PostingIndex: ~Copyable {
 
   private mutating func growSlots() {
     slots = Array(repeating: 0, count: slots.count * 2)
-    for id in 0..<termCount { enter(UInt32(id), term(id).hash) }
+    for id in 0..<termCount { enter(UInt32(id), terms[id].hash) }
   }
 
-  private mutating func append(delta: UInt64, to term: inout Term) {
-    var rest = delta
-    while rest >= 0x80 {
-      append(byte: UInt8(truncatingIfNeeded: rest) | 0x80, to: &term)
-      rest >>= 7
+  private static func add(_ offset: Offset, to term: inout Term, _ postings: inout ByteArena) {
+    if term.count > 0 {
+      var rest = offset.rawValue - term.last.rawValue
+      while rest >= 0x80 {
+        append(byte: UInt8(truncatingIfNeeded: rest) | 0x80, to: &term, &postings)
+        rest >>= 7
+      }
+      append(byte: UInt8(rest), to: &term, &postings)
     }
-    append(byte: UInt8(rest), to: &term)
+    term.last = offset
+    term.count += 1
   }
 
-  private mutating func append(byte: UInt8, to term: inout Term) {
-    if term.level == Self.none {
+  private static func append(byte: UInt8, to term: inout Term, _ postings: inout ByteArena) {
+    if term.level == none {
       term.level = 0
-      term.head = postings.allocate(Self.sliceByteCounts[0])
+      term.head = postings.allocate(sliceByteCounts[0])
       term.tail = term.head
       term.used = 0
-    } else if Int(term.used) == Self.sliceByteCounts[Int(term.level)] - 4 {
-      let level = min(Int(term.level) + 1, Self.sliceByteCounts.count - 1)
-      let next = postings.allocate(Self.sliceByteCounts[level])
+    } else if Int(term.used) == sliceByteCounts[Int(term.level)] - 4 {
+      let level = min(Int(term.level) + 1, sliceByteCounts.count - 1)
+      let next = postings.allocate(sliceByteCounts[level])
       postings.store(next, at: term.tail, Int(term.used))
       term.level = UInt8(level)
       term.tail = next
@@ -169,11 +161,11 @@ struct PostingIndex: ~Copyable {
   }
 
   /// How many records have this value.
-  func count(_ cursor: Cursor) -> Int { Int(term(cursor.id).count) }
+  func count(_ cursor: Cursor) -> Int { Int(terms[cursor.id].count) }
 
   /// The next offset in rising order; nil at the end.
   func next(_ cursor: inout Cursor) -> Offset? {
-    let term = term(cursor.id)
+    let term = terms[cursor.id]
     guard cursor.read < term.count else { return nil }
     if cursor.read == 0 {
       cursor.slice = term.head
@@ -207,7 +199,7 @@ struct PostingIndex: ~Copyable {
   /// The values of a field by first appearance.
   func forEachName(of field: Field, _ body: (RawSpan) -> Void) {
     for id in 0..<termCount {
-      let term = term(id)
+      let term = terms[id]
       if term.field == field { body(names.bytes(at: term.name, count: Int(term.nameLength))) }
     }
   }
@@ -217,7 +209,7 @@ struct PostingIndex: ~Copyable {
   /// Calls `body` with each term and its name, by first appearance, and with what writes its deltas.
   func forEachTerm(_ body: (Encoded, RawSpan, (inout ByteBuffer) -> Void) -> Void) {
     for id in 0..<termCount {
-      let term = term(id)
+      let term = terms[id]
       let encoded = Encoded(
         field: term.field, hash: term.hash, count: term.count, first: term.first, last: term.last)
       body(encoded, names.bytes(at: term.name, count: Int(term.nameLength))) { buffer in
@@ -263,11 +255,11 @@ struct PostingIndex: ~Copyable {
     guard place == deltas.byteCount, index == UInt64(encoded.lastIndex) else { return false }
     let first = part.first.advanced(by: UInt64(encoded.firstIndex))
     let id = insert(encoded.field, name, encoded.hash, first)
-    var term = term(id)
-    for place in 0..<deltas.byteCount { append(byte: deltas.loadUInt8(at: place), to: &term) }
-    term.count = UInt32(encoded.count)
-    term.last = part.first.advanced(by: index)
-    terms[id / Self.chunkCount][id % Self.chunkCount] = term
+    for place in 0..<deltas.byteCount {
+      Self.append(byte: deltas.loadUInt8(at: place), to: &terms[id], &postings)
+    }
+    terms[id].count = UInt32(encoded.count)
+    terms[id].last = part.first.advanced(by: index)
     return true
   }
 }

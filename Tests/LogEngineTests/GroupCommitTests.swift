@@ -20,7 +20,7 @@ import Testing
     var leader: Int?
     var inHand: [Int] = []
     for _ in 0..<5000 {
-      switch Int.random(in: 0..<3, using: &generator) {
+      switch Int.random(in: 0..<4, using: &generator) {
       case 0:
         let mustLead = queue.add(next)
         #expect(mustLead == (leader == nil))
@@ -32,6 +32,11 @@ import Testing
         #expect(inHand.first == current, "a leader's own entry is in its group")
         #expect(inHand.count == 1 || inHand.reduce(0) { $0 + $1 % 30 } <= 50)
         taken += inHand
+      case 2:
+        // Without an entry, as who commits at once.
+        let leads = queue.takeLead()
+        #expect(leads == (leader == nil))
+        if leads { (leader, inHand) = (-1, [-1]) }
       default:
         guard !inHand.isEmpty else { continue }
         inHand = []
@@ -97,6 +102,7 @@ import Testing
         do { try TestLog.append(log, ["first"]) } catch { Issue.record("\(error)") }
       } else {
         gate.awaitSync()
+        #expect(log.latestOffset == 0, "what is not durable yet is not shown either")
         let started = Locked(0)
         let group = DispatchGroup()
         for number in 1..<threads {

@@ -148,3 +148,11 @@ import Testing
     #expect(found.none.isEmpty)
   }
 }
+
+extension IDIndex {
+  func candidates(_ hash: UInt64) -> [Offset] {
+    var found: [Offset] = []
+    while let next = candidate(hash, after: found.last ?? .zero) { found.append(next) }
+    return found
+  }
+}

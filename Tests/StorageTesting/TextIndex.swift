@@ -106,7 +106,7 @@ extension TestLog {
   ) throws(LogError) {
     var batch = RecordBatch()
     for record in records { try batch.append(record.utf8Span.span.rawBytes) }
-    let pending = log.submit(batch, durably: durably) { outcome in
+    let pending = log.submit(batch, durably: durably) { outcome, _ in
       guard case .success(let stored) = outcome, !stored.isEmpty else { return }
       for record in records { index.append(record) }
     }

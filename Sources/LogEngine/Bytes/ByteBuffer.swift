@@ -42,9 +42,12 @@ internal import PlatformIO
     }
   }
 
+  @inline(__always)
   package mutating func reserve(_ additional: Int) {
-    let needed = count + additional
-    guard needed > capacity else { return }
+    if additional > capacity - count { grow(toHold: count + additional) }
+  }
+
+  private mutating func grow(toHold needed: Int) {
     let grown = max(needed, capacity * 2, 64)
     let fresh = unsafe Self.allocate(grown)
     unsafe fresh.copyMemory(from: base, byteCount: count)
@@ -80,12 +83,7 @@ internal import PlatformIO
   }
 
   package mutating func append(_ text: String) {
-    let utf8 = text.utf8
-    let length = utf8.count
-    reserve(length)
-    let target = unsafe UnsafeMutableRawBufferPointer(start: base + count, count: length)
-    unsafe target.copyBytes(from: utf8)
-    count += length
+    append(text.utf8Span.span.rawBytes)
   }
 
   package mutating func appendZeros(_ zeros: Int) {

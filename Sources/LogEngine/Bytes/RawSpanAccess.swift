@@ -1,4 +1,5 @@
 extension RawSpan {
+  @inlinable @inline(always)
   package func loadUInt8(at offset: Int) -> UInt8 {
     unsafe unsafeLoad(fromByteOffset: offset, as: UInt8.self)
   }
@@ -38,9 +39,7 @@ extension RawSpan {
   package func isEqual(to other: RawSpan) -> Bool {
     guard byteCount == other.byteCount else { return false }
     return unsafe withUnsafeBytes { left in
-      unsafe other.withUnsafeBytes { right in
-        unsafe left.elementsEqual(right)
-      }
+      unsafe other.withUnsafeBytes { right in unsafe left.isEqual(to: right) }
     }
   }
 
@@ -56,5 +55,26 @@ extension RawSpan {
         }
       }
     }
+  }
+}
+
+extension UnsafeRawBufferPointer {
+  /// Compares as many bytes, eight at a time; the last eight may overlap those before.
+  fileprivate func isEqual(to other: UnsafeRawBufferPointer) -> Bool {
+    guard let left = baseAddress, let right = other.baseAddress else { return true }
+    guard count >= 8 else {
+      var place = 0
+      while place < count {
+        if unsafe left.byte(place) != right.byte(place) { return false }
+        place += 1
+      }
+      return true
+    }
+    var place = 0
+    while place + 8 < count {
+      if unsafe left.littleEndian64(place) != right.littleEndian64(place) { return false }
+      place += 8
+    }
+    return unsafe left.littleEndian64(count - 8) == right.littleEndian64(count - 8)
   }
 }

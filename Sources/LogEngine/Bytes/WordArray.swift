@@ -4,7 +4,9 @@ internal import PlatformIO
 @safe package struct WordArray: ~Copyable {
   private let region: MemoryRegion
   /// The region's words, at hand.
-  private let base: UnsafeMutablePointer<UInt64>
+  @usableFromInline
+  let base: UnsafeMutablePointer<UInt64>
+  @usableFromInline
   package let count: Int
 
   /// What all empty arrays share.
@@ -16,6 +18,7 @@ internal import PlatformIO
     unsafe base = region.mutableWords
   }
 
+  @inlinable @inline(always)
   package subscript(index: Int) -> UInt64 {
     get {
       precondition(index >= 0 && index < count)
@@ -42,7 +45,7 @@ internal import PlatformIO
 }
 
 /// Memory for many small pieces that are never freed one by one. Pieces do not move.
-package struct ByteArena: ~Copyable {
+@safe package struct ByteArena: ~Copyable {
   /// Where a piece starts, in units of eight bytes.
   package typealias Address = UInt32
 
@@ -50,6 +53,8 @@ package struct ByteArena: ~Copyable {
   private static let unit = 8
 
   private var blocks: [MemoryRegion] = []
+  /// The blocks' bytes, at hand: a region that is taken out of an array is counted, and that costs more than the access.
+  private var bases: [UnsafeMutableRawPointer] = unsafe []
   /// Bytes used of the last block.
   private var used = blockByteCount
 
@@ -62,7 +67,9 @@ package struct ByteArena: ~Copyable {
     let rounded = max((count + Self.unit - 1) / Self.unit * Self.unit, Self.unit)
     precondition(rounded <= Self.blockByteCount)
     if used + rounded > Self.blockByteCount {
-      blocks.append(MemoryRegion.zeroed(Self.blockByteCount))
+      let block = MemoryRegion.zeroed(Self.blockByteCount)
+      blocks.append(block)
+      unsafe bases.append(block.mutableBytes)
       used = 0
     }
     let address = ((blocks.count - 1) * Self.blockByteCount + used) / Self.unit
@@ -70,45 +77,42 @@ package struct ByteArena: ~Copyable {
     return Address(address)
   }
 
-  private func place(_ address: Address) -> (block: Int, offset: Int) {
-    let position = Int(address) * Self.unit
-    return (position / Self.blockByteCount, position % Self.blockByteCount)
+  /// The `count` bytes from `index` of a piece, which a block holds.
+  private func place(_ address: Address, _ index: Int, _ count: Int) -> UnsafeMutableRawPointer {
+    let position = Int(address) * Self.unit + index
+    let offset = position % Self.blockByteCount
+    precondition(index >= 0 && count >= 0 && count <= Self.blockByteCount - offset)
+    return unsafe bases[position / Self.blockByteCount] + offset
   }
 
   @_lifetime(borrow self)
   package func bytes(at address: Address, count: Int) -> RawSpan {
-    let place = place(address)
-    let block = blocks[place.block]
-    let span = block.bytes.extracting(place.offset..<place.offset + count)
+    let span = unsafe RawSpan(_unsafeStart: place(address, 0, count), byteCount: count)
     // The block lives as long as the arena, and a piece is never freed.
     return unsafe _overrideLifetime(span, borrowing: self)
   }
 
   package mutating func store(_ bytes: RawSpan, at address: Address) {
-    let place = place(address)
-    blocks[place.block].write(bytes, at: place.offset)
+    let target = unsafe place(address, 0, bytes.byteCount)
+    unsafe bytes.withUnsafeBytes { source in
+      guard let start = source.baseAddress else { return }
+      unsafe target.copyMemory(from: start, byteCount: source.count)
+    }
   }
 
   package func loadByte(at address: Address, _ index: Int) -> UInt8 {
-    let place = place(address)
-    let block = blocks[place.block]
-    return block.bytes.loadUInt8(at: place.offset + index)
+    unsafe place(address, index, 1).load(as: UInt8.self)
   }
 
   package mutating func store(_ byte: UInt8, at address: Address, _ index: Int) {
-    let place = place(address)
-    blocks[place.block].write(byte, at: place.offset + index)
+    unsafe place(address, index, 1).storeBytes(of: byte, as: UInt8.self)
   }
 
   package func loadAddress(at address: Address, _ index: Int) -> Address {
-    let place = place(address)
-    let block = blocks[place.block]
-    return block.bytes.loadUInt32(at: place.offset + index)
+    UInt32(littleEndian: unsafe place(address, index, 4).loadUnaligned(as: UInt32.self))
   }
 
   package mutating func store(_ value: Address, at address: Address, _ index: Int) {
-    for byte in 0..<4 {
-      store(UInt8(truncatingIfNeeded: value >> UInt32(byte * 8)), at: address, index + byte)
-    }
+    unsafe place(address, index, 4).storeBytes(of: value.littleEndian, as: UInt32.self)
   }
 }
