@@ -3,7 +3,7 @@
 
 usage: prove.py short | long [--seed S] [--only PART,…] [--allow-skip] [--json FILE]
 
-`short` takes some five minutes and is part of CI; `long` takes an hour and twenty minutes on two idle cores. Parts: explore (crash states, faults,
+`short` takes some five minutes and is part of CI; `long` takes an hour and a half on two idle cores. Parts: explore (crash states, faults,
 rot and lies on a simulated disk), fuzz (libFuzzer with the address sanitizer), kills, cuts and replay (real processes and file
 systems), calls (an error or a kill at each system call of ledgerctl), full (full disks), import (kills of `ledgerctl import`).
 Planted bugs are a command of their own, Fuzz/mutants.py.
@@ -67,7 +67,7 @@ def fuzz(is_long):
         return {"fuzz": ([script, "--quick"], True)}
     # Apart, since those that open a log for each input are slower by far.
     return {
-        "fuzz-parsers": ([script, "--minutes", "25", *PARSERS], True),
+        "fuzz-parsers": ([script, "--minutes", "34", *PARSERS], True),
         "fuzz-logs": ([script, "--no-build", "--minutes", "14", *WHOLE], True),
     }
 
