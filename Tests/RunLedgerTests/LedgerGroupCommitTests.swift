@@ -204,4 +204,21 @@ import Testing
     }
     #expect(ledger.eventCount == events.count)
   }
+
+  @Test(arguments: [1, 3]) func `what one thread appends under an interval is durable when it has passed`(
+    count: Int
+  ) throws {
+    let environment = SeededEnvironment(seed: 1)
+    var options = LedgerOptions()
+    options.creation = .createIfMissing
+    options.syncPolicy = .interval(.milliseconds(100))
+    let ledger = try Ledger.open(
+      at: TestLog.path, options: options, fileSystem: MemoryFileSystem(), environment: environment)
+    let events = try (0..<count).map { try Event.test("id-\($0)", run: "run") }
+    if count == 1 { try ledger.append(events[0]) } else { try ledger.extend(events) }
+    environment.advance(by: .milliseconds(99))
+    #expect(ledger.durableOffset == 0)
+    environment.advance(by: .milliseconds(1))
+    #expect(ledger.durableOffset == Offset(UInt64(count)))
+  }
 }
