@@ -56,92 +56,6 @@ extension SegmentedLog {
     await pending.outcome()
   }
 
-  // MARK: Alone
-
-  /// Takes the lead if nobody has it: everything that was submitted is settled, and nothing is committed until
-  /// ``handOverLead()`` but what ``commitLeading(_:durably:onStored:)`` is given. False if somebody leads.
-  package func takeLead() -> Bool { commits.withLock { $0.takeLead() } }
-
-  package func handOverLead() {
-    if let next = commits.withLock({ $0.handOver() }), !letLead(next) { lead() }
-  }
-
-  /// Commits the records that `fill` puts into an empty batch, by who has the lead: as submitting it and waiting for its
-  /// outcome, without the queue. `onStored` is called in the order of the log, with the batch and the offset of its first
-  /// record, once they can be read. Returns that offset, and whether they are durable.
-  package func commitLeading(
-    durably: Bool?, _ fill: (inout RecordBatch) throws(LogError) -> Void,
-    onStored: (borrowing RecordBatch, Offset) -> Void
-  ) throws(LogError) -> (first: Offset, isDurable: Bool) {
-    let isDurable = durably ?? (syncPolicy == .always)
-    let started = SystemEnvironment.monotonicNanoseconds()
-    do throws(LogError) {
-      let first = try writer.withLock { (writer) throws(LogError) in
-        var batch = RecordBatch()
-        swap(&batch, &writer.leading)
-        defer {
-          batch.removeAll()
-          swap(&batch, &writer.leading)
-        }
-        try fill(&batch)
-        let first = try commit(&batch, isDurable: isDurable, started, &writer)
-        onStored(batch, first)
-        return first
-      }
-      return (first, isDurable)
-    } catch {
-      let nanoseconds = SystemEnvironment.monotonicNanoseconds() - started
-      counted.withLock { counted in
-        counted.failedAppends += 1
-        counted.commits.add(nanoseconds)
-      }
-      throw error
-    }
-  }
-
-  private func commit(
-    _ batch: inout RecordBatch, isDurable: Bool, _ started: UInt64, _ writer: inout Writer
-  ) throws(LogError) -> Offset {
-    // First of all: a handle that cannot write says so, whatever is asked of it.
-    if case .active = writer.state {} else { _ = try usable(&writer) }
-    if byteQuota != nil { _ = try roomUnderQuota(for: batch.byteCount) }
-    let active = try activeSegment(&writer, holding: batch.byteCount)
-    let offset = writer.header.firstOffset.advanced(by: UInt64(active.tally.recordCount))
-    var grown = active
-    let next = try lay(&batch, offset, &grown)
-    do throws(FileSystemError) {
-      try active.file.write(batch.bytes, at: active.end.rawValue)
-    } catch {
-      throw failedWrite(error, active, through: grown.end, &writer)
-    }
-    grown.quietEnd = nil
-    writer.state = .active(grown)
-    if isDurable { try sync(&grown, &writer) }
-    published.withLock { published in
-      let last = published.segments.count - 1
-      batch.forEachFrame(at: active.end) { published.segments[last].positions.append($0) }
-      published.advance(to: next, end: grown.end, isDurable: isDurable)
-    }
-    if !isDurable { scheduleSync(&writer) }
-    workAhead(&grown, &writer)
-    let nanoseconds = SystemEnvironment.monotonicNanoseconds() - started
-    counted.withLock { $0.count(offset..<next, batch.byteCount, nanoseconds) }
-    return offset
-  }
-
-  /// Completes a batch for its place behind the segment's end, and moves that. Returns the offset behind its last record.
-  private func lay(
-    _ batch: inout RecordBatch, _ first: Offset, _ active: inout ActiveSegment
-  ) throws(LogError) -> Offset {
-    let next = first.advanced(by: UInt64(batch.count))
-    guard next <= Offset.max.next else {
-      throw LogError(.outOfOffsets, path: active.file.path, "all offsets are used; start a new log")
-    }
-    batch.seal(at: active.end, nonce: active.nonce, syncedThrough: active.synced, tally: &active.tally)
-    active.end = active.end.advanced(by: UInt64(batch.byteCount))
-    return next
-  }
-
   /// How many appends wait for somebody to commit them.
   package var waitingAppends: Int { commits.withLock { $0.count } }
 
@@ -152,14 +66,14 @@ extension SegmentedLog {
 
   /// Sees to it that somebody leads, with this append first: its owner if that is a thread, or else the worker. A task may
   /// never run again while the threads of its pool wait behind it. False: there is no thread, so the caller has to lead.
-  private func letLead(_ pending: PendingAppend) -> Bool {
+  func letLead(_ pending: PendingAppend) -> Bool {
     if pending.isOfTask { return worker.perform { [self] in lead() } }
     pending.tellToLead()
     return true
   }
 
   /// Commits what has queued up, hands the lead on, and tells everybody.
-  private func lead() {
+  func lead() {
     var goesOn = true
     while goesOn {
       let group = commits.withLock { $0.takeGroup(byteLimit: Self.groupByteCount) { $0.byteCount } }
@@ -232,7 +146,7 @@ extension SegmentedLog {
   }
 
   /// How many bytes may still be appended.
-  private func roomUnderQuota(for byteCount: Int) throws(LogError) -> Int {
+  func roomUnderQuota(for byteCount: Int) throws(LogError) -> Int {
     guard let byteQuota else { return .max }
     let used = published.withLock { $0.segments.reduce(0) { $0 + $1.byteCount } }
     // What a new segment and the ends of two would take is kept free, so that the quota is a promise.
@@ -275,6 +189,19 @@ extension SegmentedLog {
     var next: Offset
     var offsets: [Range<Offset>] = []
     var places: [FilePosition] = []
+  }
+
+  /// Completes a batch for its place behind the segment's end, and moves that. Returns the offset behind its last record.
+  func lay(
+    _ batch: inout RecordBatch, _ first: Offset, _ active: inout ActiveSegment
+  ) throws(LogError) -> Offset {
+    let next = first.advanced(by: UInt64(batch.count))
+    guard next <= Offset.max.next else {
+      throw LogError(.outOfOffsets, path: active.file.path, "all offsets are used; start a new log")
+    }
+    batch.seal(at: active.end, nonce: active.nonce, syncedThrough: active.synced, tally: &active.tally)
+    active.end = active.end.advanced(by: UInt64(batch.byteCount))
+    return next
   }
 
   private func lay(

@@ -77,8 +77,8 @@ struct GrowingPart: ~Copyable {
 }
 
 extension [UInt64] {
-  /// In order, if what is below the upper 32 bits rises already. By digits, because whoever fills a segment waits for it: 150,000
-  /// take 1 ms, where comparing takes 10.
+  /// In order, if what is below the upper 32 bits rises already. By digits, in time proportional to their number, because
+  /// whoever fills a segment waits for it.
   fileprivate func sortedByHash() -> [UInt64] {
     let digits: UInt64 = 11
     var (from, to) = (self, self)

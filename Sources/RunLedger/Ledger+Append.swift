@@ -33,8 +33,7 @@ extension Ledger {
   ) throws(LedgerError) -> [Receipt] {
     // An array, because a lazy collection may make other events each time it is walked through.
     let events = Array(events)
-    try onLog { () throws(LogError) in try log.checkProcess() }
-    for (place, event) in events.enumerated() { try check(event, place) }
+    try check(events)
     if let receipts = try storeAlone(events, durably) { return receipts }
     return try store(events, onConflict, durably)
   }
@@ -47,7 +46,9 @@ extension Ledger {
   public func append(
     _ event: Event, onConflict: ConflictPolicy = .error, durably: Bool? = nil
   ) async throws(LedgerError) -> Receipt {
-    try await store([event], onConflict, durably)[0]
+    try onLog { () throws(LogError) in try log.checkProcess() }
+    try check(event, 0)
+    return try await store([event], onConflict, durably)[0]
   }
 
   /// As the blocking `extend`, for tasks.
@@ -55,7 +56,9 @@ extension Ledger {
   public func extend(
     _ events: some Collection<Event>, onConflict: ConflictPolicy = .error, durably: Bool? = nil
   ) async throws(LedgerError) -> [Receipt] {
-    try await store(Array(events), onConflict, durably)
+    let events = Array(events)
+    try check(events)
+    return try await store(events, onConflict, durably)
   }
 
   // MARK: Alone
@@ -75,8 +78,9 @@ extension Ledger {
   /// The same for events of which none is stored and none is another's repeat.
   private func storeAlone(_ events: [Event], _ durably: Bool?) throws(LedgerError) -> [Receipt]? {
     guard !events.isEmpty else { return nil }
+    // One by one, so that readers do not wait for all of them.
     let isLeading = lead { alone in
-      index.withLock { index in events.allSatisfy { index.noteIfNew($0, &alone) } }
+      events.allSatisfy { event in index.withLock { $0.noteIfNew(event, &alone) } }
     }
     guard isLeading else { return nil }
     let stored = try commitAlone(durably) { (batch) throws(LogError) in
@@ -143,7 +147,6 @@ extension Ledger {
   private func store(
     _ events: [Event], _ onConflict: ConflictPolicy, _ durably: Bool?
   ) throws(LedgerError) -> [Receipt] {
-    try check(events)
     var receipts: [Receipt] = []
     var isDecided = false
     while !isDecided {
@@ -157,7 +160,6 @@ extension Ledger {
   private func store(
     _ events: [Event], _ onConflict: ConflictPolicy, _ durably: Bool?
   ) async throws(LedgerError) -> [Receipt] {
-    try check(events)
     var receipts: [Receipt] = []
     var isDecided = false
     while !isDecided {
@@ -344,56 +346,5 @@ extension Event {
   private static func isEqual(_ left: String?, _ right: String?) -> Bool {
     guard let left, let right else { return left == nil && right == nil }
     return left.utf8.elementsEqual(right.utf8)
-  }
-}
-
-/// Hashes of the ids of calls that are not settled yet: an event of theirs may be new and not in the index.
-struct OnTheirWay {
-  /// Of the call that is written without having queued.
-  var alone = HashSequence()
-  var queued: Set<UInt64> = []
-
-  func contains(anyOf hashes: [UInt64]) -> Bool {
-    hashes.contains { hash in queued.contains(hash) || alone.contains(hash) }
-  }
-}
-
-/// Hashes in the order they came, each once.
-struct HashSequence {
-  private(set) var hashes: [UInt64] = []
-  /// Places in `hashes` plus one, by hash; none while a look at all of them is as quick.
-  private var places: [UInt32] = []
-  private static let fewCount = 8
-
-  func contains(_ hash: UInt64) -> Bool {
-    guard hashes.count > Self.fewCount else { return hashes.contains(hash) }
-    return places[place(of: hash)] != 0
-  }
-
-  /// False if it is there already.
-  mutating func insert(_ hash: UInt64) -> Bool {
-    if contains(hash) { return false }
-    hashes.append(hash)
-    guard hashes.count > Self.fewCount else { return true }
-    if hashes.count * 2 > places.count {
-      places = Array(repeating: 0, count: max(64, places.count * 4))
-      for (index, hash) in hashes.enumerated() { places[place(of: hash)] = UInt32(index) + 1 }
-    } else {
-      places[place(of: hash)] = UInt32(hashes.count)
-    }
-    return true
-  }
-
-  mutating func removeAll() {
-    hashes.removeAll(keepingCapacity: hashes.count <= 1024)
-    if !places.isEmpty { places = [] }
-  }
-
-  /// Where the hash is, or would be entered.
-  private func place(of hash: UInt64) -> Int {
-    let mask = places.count - 1
-    var place = Int(truncatingIfNeeded: hash) & mask
-    while places[place] != 0, hashes[Int(places[place]) - 1] != hash { place = (place + 1) & mask }
-    return place
   }
 }
