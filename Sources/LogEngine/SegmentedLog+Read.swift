@@ -65,9 +65,14 @@ extension SegmentedLog {
     while next < offsets.count {
       let dropsBefore = drops.load(ordering: .relaxed)
       let (segment, frames) = try find(offsets[next...])
+      // More from time to time: who wants only the first should not wait for the disk for others.
+      var (fetched, ahead) = (1, 2)
       for (place, frame) in frames.enumerated() {
         if drops.load(ordering: .relaxed) != dropsBefore { break }
-        if place % Self.aheadCount == 0 { segment.source.fetch(frames[place...].prefix(Self.aheadCount)) }
+        if place == fetched {
+          segment.source.fetch(frames[place...].prefix(ahead))
+          (fetched, ahead) = (fetched + ahead, min(ahead * 2, Self.aheadCount))
+        }
         var goesOn = true
         try segment.source.withBytes(from: frame.start, to: frame.end) { (bytes) throws(LogError) in
           goesOn = try body(offsets[next], verified(bytes, frame, segment, offsets[next]))
@@ -82,7 +87,7 @@ extension SegmentedLog {
 
   /// So many bytes are read at once.
   private static let runByteCount: UInt64 = 256 << 10
-  /// So many records are asked of the memory at once.
+  /// So many records are asked of the memory at once, at most.
   private static let aheadCount = 16
 
   /// Records that lie behind each other in one segment.

@@ -144,6 +144,7 @@ extension SegmentedLog {
         writer.state = .stopped(.closed)
         writer.lock = nil
         published.withLock { published in
+          drops.add(1, ordering: .relaxed)
           published.isClosed = true
           published.segments = []
         }

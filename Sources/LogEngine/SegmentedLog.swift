@@ -48,8 +48,8 @@ public final class SegmentedLog: Sendable {
   let counted: Mutex<LogMetrics>
   /// Held for moments: what readers see.
   let published: Mutex<Published>
-  /// How often records were dropped; it changes under the lock of `published`. Who finds many records at once looks at it
-  /// before each, so as to give none that was dropped meanwhile without a lock for each.
+  /// How often records were dropped, or the log closed; it changes under the lock of `published`. Who finds many records at
+  /// once looks at it before each, so as to give none that went meanwhile, without a lock for each.
   let drops = Atomic<UInt32>(0)
 
   struct Published {

@@ -35,6 +35,23 @@ import Testing
     #expect(try ledger.events(run: "other").count == 600)
   }
 
+  @Test(arguments: [1, 256, 257]) func `a close while a run is being read ends the reading with an error`(
+    moment: Int
+  ) throws {
+    let ledger = try Ledger.inMemory()
+    for _ in 0..<300 { try ledger.append(event(ledger)) }
+    var seen = 0
+    let error = try #require(throws: LedgerError.self) {
+      try ledger.forEachEvent(run: "r") { (view) throws(LedgerError) in
+        seen += 1
+        if seen == moment { try ledger.close() }
+        return true
+      }
+    }
+    #expect(error.log?.code == .closed)
+    #expect(seen == moment)
+  }
+
   @Test func `a lazy collection is walked through once`() throws {
     let ledger = try Ledger.inMemory()
     let events = (0..<3).lazy.map { _ in
