@@ -16,7 +16,7 @@ of its own, under callgrind. Two things keep the rest out.
 
 What is left varies with the random seeds of hash tables, which decide what collides and when a table grows: under 1 % for
 `append-batched`, whatever N is, and far less for the rest; see README.md. System calls count as one instruction; time in the
-kernel, cache misses, waiting and what `open` leaves to other threads are not seen at all: this is no clock, `million` is.
+kernel, cache misses, waiting and what `open` leaves to other threads are not seen at all: this is no clock, `bench` is.
 
 Instructions belong to a compiler and a processor architecture; budgets.toml names them. Valgrind 3.19 does not know AVX-512. No
 flag is needed for it: Swift compiles for plain x86-64, and glibc picks its routines by what valgrind's processor claims to have,

@@ -3,7 +3,7 @@ internal import RunLedger
 
 /// Any bytes as an event's record: what is read is written again as the same bytes, and says the same as a line.
 enum EventFuzz {
-  // `nonisolated(unsafe)`: one input at a time, see FuzzProgram.
+  // All `nonisolated(unsafe)`: one input at a time, see FuzzProgram.
   private nonisolated(unsafe) static var buffer = ByteBuffer()
   private nonisolated(unsafe) static var line: [UInt8] = []
   private nonisolated(unsafe) static var other: [UInt8] = []
@@ -70,7 +70,7 @@ enum EventFuzz {
 
 /// Lines of an import: what is read is written and read back the same.
 enum LineFuzz {
-  // `nonisolated(unsafe)`: one input at a time, see FuzzProgram.
+  // Both `nonisolated(unsafe)`: one input at a time, see FuzzProgram.
   private nonisolated(unsafe) static var written: [UInt8] = []
   private nonisolated(unsafe) static var twice: [UInt8] = []
   private static let time = Timestamp(uncheckedSeconds: 1_750_000_000, nanoseconds: 0)

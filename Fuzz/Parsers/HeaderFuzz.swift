@@ -2,8 +2,8 @@ internal import LogEngine
 
 /// Any bytes as a structure with a checksum: what is read is written again as the same bytes.
 enum HeaderFuzz {
-  // `nonisolated(unsafe)`: one input at a time, see FuzzProgram.
   /// Room for each of them, with the input in front and zeros behind, where they are reserved.
+  // Both `nonisolated(unsafe)`: one input at a time, see FuzzProgram.
   private nonisolated(unsafe) static var block = [UInt8](repeating: 0, count: SegmentHeader.blockByteCount)
   private nonisolated(unsafe) static var used = 0
 

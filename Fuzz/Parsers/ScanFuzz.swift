@@ -209,8 +209,9 @@ struct LockstepScan {
 }
 
 /// A file that holds the same bytes behind any header, and is laid anew for each input.
+///
+/// `@unchecked Sendable`: one input at a time, see FuzzProgram.
 final class StillFile: LogFile, @unchecked Sendable {
-  /// A fuzzer has one thread.
   static let shared = StillFile()
 
   private var bytes: [UInt8] = []

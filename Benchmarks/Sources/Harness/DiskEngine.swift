@@ -84,7 +84,7 @@ package final class DiskEngine: Engine {
   package func drop(through offset: UInt64) throws -> Int { throw Self.findsNothing }
 }
 
-/// Used by one thread; what appenders share is in `GroupCommit`, behind its lock.
+/// `@unchecked Sendable`: used by one thread; what appenders share is in `GroupCommit`, behind its lock.
 private final class DiskAppender: Appender, @unchecked Sendable {
   private let disk: DiskEngine
   private var rows = EncodedRows()

@@ -3,8 +3,10 @@ internal import Synchronization
 
 /// A bare loop of leader and followers: whoever finds nobody writing writes what all have left behind so far, and wakes
 /// them; the others wait. The least that a store does for which many threads append at once.
+///
+/// `@unchecked Sendable`: all of it is read and changed under `mutex`, except `writing`, which belongs to the leader alone while
+/// `isBusy`.
 @safe final class GroupCommit: @unchecked Sendable {
-  // All of it is read and changed under `mutex`, except `writing`, which belongs to the leader alone while `isBusy`.
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let isDone = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
   private var waiting: [UInt8] = []

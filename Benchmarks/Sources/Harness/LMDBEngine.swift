@@ -5,8 +5,9 @@ internal import Synchronization
 
 /// LMDB: a tree each for events, ids and runs in one environment. Synced as it is unless told otherwise; unsynced with
 /// NOSYNC and WRITEMAP, its quickest, with which a power cut may cost more than the last commits.
-// Reads are asked of one thread at a time, and so is the transaction for them; the last offset changes under LMDB's own lock
-// for writers.
+///
+/// `@unchecked Sendable`: reads are asked of one thread at a time, and so is the transaction for them; the last offset changes under LMDB's own lock
+/// for writers.
 @safe package final class LMDBEngine: KeyValueEngine, @unchecked Sendable {
   fileprivate var environment: OpaquePointer?
   private var readTransaction: OpaquePointer?
@@ -144,7 +145,7 @@ internal import Synchronization
   package static func usedBytes(_ path: String) -> Int { SystemCall.allocatedBytes(path) }
 }
 
-/// Used by one thread.
+/// `@unchecked Sendable`: used by one thread.
 @safe final class LMDBAppender: KeyValueAppender, @unchecked Sendable {
   let store: LMDBEngine
   var staging = KeyValueStaging()

@@ -86,7 +86,7 @@ package final class LedgerEngine: Engine {
   }
 }
 
-/// Used by one thread or task; the ledger itself is for all of them.
+/// `@unchecked Sendable`: used by one thread or task; the ledger itself is for all of them.
 private final class LedgerAppender: AsyncAppender, @unchecked Sendable {
   private let ledger: Ledger
   private var staged: [Event] = []

@@ -4,7 +4,8 @@ internal import CLevelDB
 
 /// LevelDB without compression, since no other engine here compresses; filters of ten bits a key, a write buffer of 64 MiB,
 /// files of 32 MiB, which it maps.
-// Reads are asked of one thread at a time; the handle itself is for all of them.
+///
+/// `@unchecked Sendable`: reads are asked of one thread at a time; the handle itself is for all of them.
 @safe package final class LevelDBEngine: KeyValueEngine, @unchecked Sendable {
   fileprivate let handle: OpaquePointer
   private let readOptions: OpaquePointer
@@ -113,7 +114,7 @@ internal import CLevelDB
   package func snapshot(to path: String) throws { throw BenchmarkError("LevelDB copies nothing") }
 }
 
-/// Used by one thread.
+/// `@unchecked Sendable`: used by one thread.
 @safe final class LevelDBAppender: KeyValueAppender, @unchecked Sendable {
   let store: LevelDBEngine
   var staging = KeyValueStaging()

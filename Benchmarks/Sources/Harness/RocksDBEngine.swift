@@ -4,7 +4,8 @@ internal import CRocksDB
 
 /// RocksDB: one column family, without compression, since no other engine here compresses; files mapped, filters of ten
 /// bits a key, write buffers of 64 MiB, as many background jobs as there are cores.
-// Reads are asked of one thread at a time; the handle itself is for all of them.
+///
+/// `@unchecked Sendable`: reads are asked of one thread at a time; the handle itself is for all of them.
 @safe package final class RocksDBEngine: KeyValueEngine, @unchecked Sendable {
   fileprivate let handle: OpaquePointer
   private let readOptions: OpaquePointer
@@ -132,7 +133,7 @@ internal import CRocksDB
   }
 }
 
-/// Used by one thread.
+/// `@unchecked Sendable`: used by one thread.
 @safe final class RocksDBAppender: KeyValueAppender, @unchecked Sendable {
   let store: RocksDBEngine
   var staging = KeyValueStaging()

@@ -4,7 +4,8 @@ internal import Synchronization
 
 /// SQLite as the ledger that ours replaces used it: its table, its unique id and five further indexes, its insert, WAL;
 /// but through the C interface with prepared statements, a page cache of 1 GiB and mapped reads, which is the best it can do.
-// Reads are asked of one thread at a time; appenders beyond the first have connections of their own.
+///
+/// `@unchecked Sendable`: reads are asked of one thread at a time; appenders beyond the first have connections of their own.
 package final class SQLiteEngine: Engine, @unchecked Sendable {
   private let file: String
   private let policy: Policy
@@ -149,7 +150,7 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
   }
 }
 
-/// Used by one thread; it has a connection to itself, or the engine's while nobody reads.
+/// `@unchecked Sendable`: used by one thread; it has a connection to itself, or the engine's while nobody reads.
 private final class SQLiteAppender: Appender, @unchecked Sendable {
   private let connection: Connection
   private let isOwner: Bool

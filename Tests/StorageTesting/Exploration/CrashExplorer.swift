@@ -127,7 +127,7 @@ package final class CrashExplorer {
   }
 
   private func watch(_ disk: SimulatedDisk, _ story: LogStory, _ name: String) {
-    // The story runs on this thread alone, and with it the observer.
+    // Both `nonisolated(unsafe)`: the story runs on this thread alone, and with it the observer.
     nonisolated(unsafe) let unsafeSelf = self
     nonisolated(unsafe) let unsafeStory = story
     disk.observe { disk, operation in
