@@ -74,29 +74,35 @@ public struct LogError: Error, Sendable, Hashable, CustomStringConvertible {
     public static let outcomeUnknown = Code(kind: .outcomeUnknown)
   }
 
+  private struct Facts: Sendable, Hashable {
+    var code: Code
+    var path: String
+    var bytes: Range<UInt64>?
+    var offsets: Range<Offset>?
+    var detail: String
+    var cause: FileSystemError?
+  }
+  private let facts: Boxed<Facts>
+
   /// The class of the failure.
-  public let code: Code
+  public var code: Code { facts.value.code }
   /// The file or directory it is about.
-  public let path: String
+  public var path: String { facts.value.path }
   /// Where in the file, in bytes.
-  public let bytes: Range<UInt64>?
+  public var bytes: Range<UInt64>? { facts.value.bytes }
   /// Which records, as far as that is known.
-  public let offsets: Range<Offset>?
+  public var offsets: Range<Offset>? { facts.value.offsets }
   /// What is the matter and what to do, as half a sentence.
-  public let detail: String
+  public var detail: String { facts.value.detail }
   /// The operating system's refusal behind this, if there is one.
-  public let cause: FileSystemError?
+  public var cause: FileSystemError? { facts.value.cause }
 
   package init(
     _ code: Code, path: String, bytes: Range<UInt64>? = nil, offsets: Range<Offset>? = nil, _ detail: String,
     cause: FileSystemError? = nil
   ) {
-    self.code = code
-    self.path = path
-    self.bytes = bytes
-    self.offsets = offsets
-    self.detail = detail
-    self.cause = cause
+    facts = Boxed(
+      Facts(code: code, path: path, bytes: bytes, offsets: offsets, detail: detail, cause: cause))
   }
 
   package init(_ cause: FileSystemError) {

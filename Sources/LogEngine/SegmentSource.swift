@@ -2,9 +2,10 @@ internal import PlatformIO
 
 /// Where a reader takes a segment's bytes from.
 enum SegmentSource: Sendable {
-  /// A sealed segment, which nobody changes any more: its pages, without a system call or a copy.
+  /// Its pages, without a system call or a copy: a sealed segment, which nobody changes any more, or the one that this handle
+  /// writes, as far as space is reserved for it.
   case mapped(MemoryRegion)
-  /// A segment still being written, or one that could not be mapped.
+  /// A segment that another handle may write, or one that could not be mapped.
   case file(any LogFile)
 
   static func sealed(_ file: any LogFile, length: UInt64) throws(LogError) -> SegmentSource {
@@ -15,6 +16,12 @@ enum SegmentSource: Sendable {
       if error.code == .outOfMemory || error.code == .notSupported { return .file(file) }
       throw LogError(error)
     }
+  }
+
+  /// A segment that appends go to. What is written below `capacity` shows in its pages, if the file is that long already; one
+  /// that grows with each write is read like any file.
+  static func growing(_ file: any LogFile, capacity: UInt64) -> SegmentSource {
+    do throws(FileSystemError) { return .mapped(try file.map(capacity)) } catch { return .file(file) }
   }
 
   /// Has the memory bring the beginnings of these frames at once, where it would else be asked for one after the other and

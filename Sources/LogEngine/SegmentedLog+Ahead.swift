@@ -7,11 +7,10 @@ extension SegmentedLog {
   private static let writebackByteCount: UInt64 = 8 << 20
 
   /// To be called after each commit.
-  func workAhead(_ active: inout ActiveSegment, _ writer: inout Writer) {
-    let start = max(active.writtenBack, active.synced)
+  func workAhead(_ active: ActiveSegment, _ writer: inout Writer) {
+    let start = max(active.extent.writtenBack, active.extent.synced)
     if active.end.rawValue >= start.rawValue + Self.writebackByteCount {
-      active.writtenBack = active.end
-      writer.state = .active(active)
+      active.extent.writtenBack = active.end
       let (file, end) = (active.file, active.end)
       _ = environment.perform(after: 0, on: housekeeper) {
         file.startWriteback(from: start.rawValue, to: end.rawValue)

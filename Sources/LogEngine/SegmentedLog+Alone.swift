@@ -11,24 +11,16 @@ extension SegmentedLog {
     if let next = commits.withLock({ $0.handOver() }), !letLead(next) { lead() }
   }
 
-  /// Commits the records that `fill` puts into an empty batch, by who has the lead: as submitting it and waiting for its
-  /// outcome, without the queue. `onStored` is called in the order of the log, with the batch and the offset of its first
-  /// record, once they can be read. Returns that offset, and whether they are durable.
+  /// Commits a batch that has records, by who has the lead: as submitting it and waiting for its outcome, without the queue.
+  /// `onStored` is called in the order of the log, with the batch and the offset of its first record, once they can be read.
+  /// Returns that offset, and whether they are durable.
   package func commitLeading(
-    durably: Bool?, _ fill: (inout RecordBatch) throws(LogError) -> Void,
-    onStored: (borrowing RecordBatch, Offset) -> Void
+    _ batch: inout RecordBatch, durably: Bool?, onStored: (borrowing RecordBatch, Offset) -> Void
   ) throws(LogError) -> (first: Offset, isDurable: Bool) {
     let isDurable = durably ?? (syncPolicy == .always)
     let started = SystemEnvironment.monotonicNanoseconds()
     do throws(LogError) {
       let first = try writer.withLock { (writer) throws(LogError) in
-        var batch = RecordBatch()
-        swap(&batch, &writer.leading)
-        defer {
-          batch.removeAll()
-          swap(&batch, &writer.leading)
-        }
-        try fill(&batch)
         let first = try commit(&batch, isDurable: isDurable, started, &writer)
         onStored(batch, first)
         return first
@@ -51,24 +43,25 @@ extension SegmentedLog {
     if case .active = writer.state {} else { _ = try usable(&writer) }
     if byteQuota != nil { _ = try roomUnderQuota(for: batch.byteCount) }
     let active = try activeSegment(&writer, holding: batch.byteCount)
-    let offset = writer.header.firstOffset.advanced(by: UInt64(active.tally.recordCount))
-    var grown = active
-    let next = try lay(&batch, offset, &grown)
+    var grown = active.extent
+    let start = grown.end
+    let offset = writer.header.firstOffset.advanced(by: UInt64(grown.tally.recordCount))
+    let next = try lay(&batch, offset, active, &grown)
     do throws(FileSystemError) {
-      try active.file.write(batch.bytes, at: active.end.rawValue)
+      try active.file.write(batch.bytes, at: start.rawValue)
     } catch {
       throw failedWrite(error, active, through: grown.end, &writer)
     }
     grown.quietEnd = nil
-    writer.state = .active(grown)
-    if isDurable { try sync(&grown, &writer) }
+    active.extent = grown
+    if isDurable { try sync(active, &writer) }
     published.withLock { published in
       let last = published.segments.count - 1
-      batch.forEachFrame(at: active.end) { published.segments[last].positions.append($0) }
+      batch.forEachFrame(at: start) { published.segments[last].positions.append($0) }
       published.advance(to: next, end: grown.end, isDurable: isDurable)
     }
     if !isDurable { scheduleSync(&writer) }
-    workAhead(&grown, &writer)
+    workAhead(active, &writer)
     let nanoseconds = SystemEnvironment.monotonicNanoseconds() - started
     counted.withLock { $0.count(offset..<next, batch.byteCount, nanoseconds) }
     return offset

@@ -168,16 +168,16 @@ extension SegmentedLog {
     do throws(LogError) {
       let first = published.withLock { $0.next }
       var written = Written(next: first)
-      var grown = try write(part, active, &written, &writer)
+      try write(part, active, &written, &writer)
       let isDurable = part.contains { $0.isDurable }
-      if isDurable { try sync(&grown, &writer) }
+      if isDurable { try sync(active, &writer) }
       published.withLock { published in
         let last = published.segments.count - 1
         for place in written.places { published.segments[last].positions.append(place) }
-        published.advance(to: written.next, end: grown.end, isDurable: isDurable)
+        published.advance(to: written.next, end: active.end, isDurable: isDurable)
       }
       if !isDurable { scheduleSync(&writer) }
-      workAhead(&grown, &writer)
+      workAhead(active, &writer)
       for offsets in written.offsets { group.settleNext(.success(offsets)) }
     } catch {
       for _ in part { group.settleNext(.failure(error)) }
@@ -191,24 +191,26 @@ extension SegmentedLog {
     var places: [FilePosition] = []
   }
 
-  /// Completes a batch for its place behind the segment's end, and moves that. Returns the offset behind its last record.
+  /// Completes a batch for its place behind the end of `grown`, and moves that on. Returns the offset behind its last record.
   func lay(
-    _ batch: inout RecordBatch, _ first: Offset, _ active: inout ActiveSegment
+    _ batch: inout RecordBatch, _ first: Offset, _ active: ActiveSegment,
+    _ grown: inout ActiveSegment.Extent
   ) throws(LogError) -> Offset {
     let next = first.advanced(by: UInt64(batch.count))
     guard next <= Offset.max.next else {
       throw LogError(.outOfOffsets, path: active.file.path, "all offsets are used; start a new log")
     }
-    batch.seal(at: active.end, nonce: active.nonce, syncedThrough: active.synced, tally: &active.tally)
-    active.end = active.end.advanced(by: UInt64(batch.byteCount))
+    batch.seal(at: grown.end, nonce: active.nonce, syncedThrough: grown.synced, tally: &grown.tally)
+    grown.end = grown.end.advanced(by: UInt64(batch.byteCount))
     return next
   }
 
   private func lay(
-    _ batch: inout RecordBatch, _ written: inout Written, _ active: inout ActiveSegment
+    _ batch: inout RecordBatch, _ written: inout Written, _ active: ActiveSegment,
+    _ grown: inout ActiveSegment.Extent
   ) throws(LogError) {
-    let (first, start) = (written.next, active.end)
-    written.next = try lay(&batch, first, &active)
+    let (first, start) = (written.next, grown.end)
+    written.next = try lay(&batch, first, active, &grown)
     written.offsets.append(first..<written.next)
     batch.forEachFrame(at: start) { written.places.append($0) }
   }
@@ -216,20 +218,20 @@ extension SegmentedLog {
   private func write(
     _ part: ArraySlice<PendingAppend>, _ active: ActiveSegment, _ written: inout Written,
     _ writer: inout Writer
-  ) throws(LogError) -> ActiveSegment {
-    var grown = active
-    let start = active.end.rawValue
+  ) throws(LogError) {
+    var grown = active.extent
+    let start = grown.end.rawValue
     let outcome: Result<Void, FileSystemError>
     if part.count == 1, let only = part.first {
       outcome = try only.batch.withLock { (batch) throws(LogError) in
-        try lay(&batch, &written, &grown)
+        try lay(&batch, &written, active, &grown)
         return Self.result { () throws(FileSystemError) in try active.file.write(batch.bytes, at: start) }
       }
     } else {
       writer.gathered.removeAll(keepingAtMost: Self.groupByteCount)
       for pending in part {
         try pending.batch.withLock { (batch) throws(LogError) in
-          try lay(&batch, &written, &grown)
+          try lay(&batch, &written, active, &grown)
           writer.gathered.append(batch.bytes)
         }
       }
@@ -243,8 +245,7 @@ extension SegmentedLog {
       throw failedWrite(error, active, through: grown.end, &writer)
     }
     grown.quietEnd = nil
-    writer.state = .active(grown)
-    return grown
+    active.extent = grown
   }
 
   private static func result(_ body: () throws(FileSystemError) -> Void) -> Result<Void, FileSystemError> {

@@ -60,7 +60,7 @@ extension SegmentedLog {
         .offsetNotKept, path: directory.path,
         "the log starts at offset \(logStart), so a fork can end at \(logStart.rawValue - 1) at the earliest")
     }
-    if last.next == next, case .active(let active) = writer.state, active.tally.recordCount > 0 {
+    if last.next == next, case .active(let active) = writer.state, active.extent.tally.recordCount > 0 {
       try seal(active, &writer)
     }
     var branch = Branch(last: last, header: writer.header, parent: writer.header.epoch.id, logStart: logStart)

@@ -163,7 +163,7 @@ extension SegmentedLog {
         segmentSize: options.segmentSize,
         created: environment.microseconds(),
         application: options.application),
-      in: directory)
+      isExpendable: false, in: directory)
     index?.beginSegment(at: header.firstOffset)
     directory.makeReserve()
     return SegmentedLog(
@@ -173,7 +173,8 @@ extension SegmentedLog {
       published: Published(
         segments: [
           ReadableSegment(
-            number: header.number, firstOffset: 1, nonce: header.nonce, source: .file(active.file),
+            number: header.number, firstOffset: 1, nonce: header.nonce,
+            source: .growing(active.file, capacity: active.capacity),
             positions: PositionTable(), end: active.end, byteCount: active.end.rawValue)
         ],
         epoch: header.epoch, logStart: 1, next: 1, durable: 1))

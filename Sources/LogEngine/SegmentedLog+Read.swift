@@ -109,12 +109,13 @@ extension SegmentedLog {
       let (place, first) = try locate(offsets[offsets.startIndex], published)
       var frames = [first]
       frames.reserveCapacity(offsets.count)
+      let (segments, next) = (published.segments.span, published.next)
       for offset in offsets.dropFirst() {
         // Whatever is the matter with it is said when it is asked for first.
-        guard offset < published.next, let frame = published.segments[place].frame(of: offset) else { break }
+        guard offset < next, let frame = segments[place].frame(of: offset) else { break }
         frames.append(frame)
       }
-      return (published.segments[place].readable, frames)
+      return (segments[place].readable, frames)
     }
   }
 
@@ -134,9 +135,9 @@ extension SegmentedLog {
         "no record has offset \(offset); the last is \(published.next.rawValue - 1)")
     }
     let place = published.place(of: offset)
-    guard let frame = published.segments[place].frame(of: offset) else {
-      throw lost(offset, published.segments[place].number)
-    }
+    // A segment that is taken out of the array is copied, and all references in it counted, which costs more than the look.
+    let segments = published.segments.span
+    guard let frame = segments[place].frame(of: offset) else { throw lost(offset, segments[place].number) }
     return (place, frame)
   }
 

@@ -15,7 +15,7 @@ extension SegmentedLog {
 
     init(_ active: ActiveSegment) {
       state = .active(active)
-      source = .file(active.file)
+      source = .growing(active.file, capacity: active.capacity)
       end = active.end
     }
   }
@@ -103,11 +103,11 @@ extension SegmentedLog {
       return Recovered(
         sealed: last, at: end, try SegmentSource.sealed(file, length: end.rawValue))
     }
-    let active = ActiveSegment(
-      file: file, number: last.number, nonce: last.header.nonce, end: last.end, synced: last.end,
-      quietEnd: last.endsInSyncFrame ? last.end : nil, sidecarEnd: last.sidecarEnd,
-      capacity: last.header.capacity, tally: last.tally)
-    return Recovered(active)
+    let extent = ActiveSegment.Extent(
+      end: last.end, synced: last.end, quietEnd: last.endsInSyncFrame ? last.end : nil,
+      sidecarEnd: last.sidecarEnd, tally: last.tally)
+    return Recovered(
+      ActiveSegment(file, last.header, capacity: last.header.capacity, isExpendable: false, extent))
   }
 
   private static func rewrite(

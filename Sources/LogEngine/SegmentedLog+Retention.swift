@@ -100,6 +100,7 @@ extension SegmentedLog {
       for number in dropped { try directory.removeSegment(number) }
     } catch {}
     do throws(FileSystemError) { try active.file.preallocate(active.capacity) } catch {}
+    readPages(of: active.file, through: active.capacity)
     directory.makeReserve()
   }
 

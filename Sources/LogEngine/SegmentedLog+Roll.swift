@@ -30,11 +30,11 @@ extension SegmentedLog {
   func seal(
     _ active: ActiveSegment, _ writer: inout Writer
   ) throws(LogError) -> SegmentHeader.Predecessor {
-    let (end, tally) = (active.end, active.tally)
+    let (end, tally) = (active.end, active.extent.tally)
     let file = active.file
     let first = writer.header.firstOffset
     let seal = Self.sealFrame(
-      tally, firstOffset: first, at: end, nonce: active.nonce, syncedThrough: active.synced)
+      tally, firstOffset: first, at: end, nonce: active.nonce, syncedThrough: active.extent.synced)
     let sealedEnd = end.advanced(by: Seal.frameByteCount)
     do throws(FileSystemError) {
       try file.write(seal.bytes.span.rawBytes, at: end.rawValue)
@@ -47,21 +47,24 @@ extension SegmentedLog {
     writer.state = .sealed(last)
     // Zeros behind a seal mean nothing, so it is only space that a failure leaves.
     do throws(FileSystemError) { try file.setLength(sealedEnd.rawValue) } catch {}
-    // Nor is it a failure if the sealed file cannot be mapped: it is read on as it was.
-    let source: SegmentSource
-    do throws(LogError) {
-      source = try SegmentSource.sealed(file, length: sealedEnd.rawValue)
-    } catch {
-      source = .file(file)
-    }
+    readPages(of: file, through: sealedEnd.rawValue)
     published.withLock { published in
       let last = published.segments.count - 1
-      published.segments[last].source = source
       published.segments[last].byteCount = sealedEnd.rawValue
       published.durable = published.next
     }
     queueSidecar(ofSealed: writer.header, sealedEnd, tally)
     return last
+  }
+
+  /// From here on the last segment's bytes are taken from its pages, unless they are already or cannot be had.
+  func readPages(of file: any LogFile, through length: UInt64) {
+    let isMapped = published.withLock {
+      if case .mapped = $0.segments[$0.segments.count - 1].source { true } else { false }
+    }
+    guard !isMapped else { return }
+    let source = SegmentSource.growing(file, capacity: length)
+    published.withLock { $0.segments[$0.segments.count - 1].source = source }
   }
 
   static func sealFrame(
@@ -98,11 +101,12 @@ extension SegmentedLog {
   }
 
   func activate(_ header: SegmentHeader, _ writer: inout Writer) throws(LogError) -> ActiveSegment {
-    var active: ActiveSegment
+    let active: ActiveSegment
     let before = writer.header
     do throws(LogError) {
       (active, writer.header) = try Self.createSegment(
-        header, in: directory, prepared: takePrepared(for: header, &writer))
+        header, isExpendable: header.logStart == before.logStart && header.epoch == before.epoch,
+        in: directory, prepared: takePrepared(for: header, &writer))
     } catch {
       // Up to here nothing but a temporary file exists, and the next append may try again.
       if let operation = error.cause?.operation, [.open, .preallocate, .write].contains(operation) {
@@ -112,10 +116,10 @@ extension SegmentedLog {
       writer.state = .stopped(.poisoned(unknown))
       throw unknown
     }
-    active.isExpendable = header.logStart == before.logStart && header.epoch == before.epoch
     writer.state = .active(active)
     let readable = ReadableSegment(
-      number: header.number, firstOffset: header.firstOffset, nonce: header.nonce, source: .file(active.file),
+      number: header.number, firstOffset: header.firstOffset, nonce: header.nonce,
+      source: .growing(active.file, capacity: active.capacity),
       positions: PositionTable(), end: active.end, byteCount: active.end.rawValue)
     published.withLock { $0.segments.append(readable) }
     index?.beginSegment(at: header.firstOffset)
@@ -124,7 +128,8 @@ extension SegmentedLog {
 
   /// Publishes a segment; without reserved space if the disk has not that much left.
   static func createSegment(
-    _ header: SegmentHeader, in directory: LogDirectory, prepared: LogDirectory.PreparedSegment? = nil
+    _ header: SegmentHeader, isExpendable: Bool, in directory: LogDirectory,
+    prepared: LogDirectory.PreparedSegment? = nil
   ) throws(LogError) -> (ActiveSegment, SegmentHeader) {
     var header = header
     let capacity = header.capacity
@@ -137,10 +142,8 @@ extension SegmentedLog {
       header.preallocated = 0
       (file, checksum) = try directory.publish(header)
     }
-    let active = ActiveSegment(
-      file: file, number: header.number, nonce: header.nonce, end: SegmentHeader.dataStart,
-      synced: SegmentHeader.dataStart, quietEnd: nil, sidecarEnd: nil, capacity: capacity,
-      tally: SegmentTally(headerChecksum: checksum))
-    return (active, header)
+    let start = SegmentHeader.dataStart
+    let empty = ActiveSegment.Extent(end: start, synced: start, tally: SegmentTally(headerChecksum: checksum))
+    return (ActiveSegment(file, header, capacity: capacity, isExpendable: isExpendable, empty), header)
   }
 }

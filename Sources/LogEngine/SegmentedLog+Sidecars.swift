@@ -23,7 +23,9 @@ extension SegmentedLog {
 
   /// A sidecar for the active segment, which ends in a sync frame.
   func queueSidecar(of active: ActiveSegment, _ header: SegmentHeader) {
-    guard let index, active.quietEnd == active.end, active.sidecarEnd != active.end else { return }
+    guard let index, active.extent.quietEnd == active.end, active.extent.sidecarEnd != active.end else {
+      return
+    }
     let positions = published.withLock { $0.segments[$0.segments.count - 1].positions }
     let range = SidecarHeader.witness(before: active.end)
     var witness = ByteBuffer()
@@ -35,7 +37,8 @@ extension SegmentedLog {
     let bytes = index.encodeSegment()
     let draft = SidecarDraft(
       header: SidecarHeader(
-        header, end: active.end, isSealed: false, tally: active.tally, witness: XXH3.hash64(witness.bytes),
+        header, end: active.end, isSealed: false, tally: active.extent.tally,
+        witness: XXH3.hash64(witness.bytes),
         indexByteCount: bytes.count),
       positions: positions, index: bytes)
     sidecarDrafts.withLock { $0.append(draft) }

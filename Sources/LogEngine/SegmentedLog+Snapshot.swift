@@ -79,7 +79,7 @@ extension SegmentedLog {
   /// no other header says what its own does of the epoch and the log's start.
   func sealUp(_ writer: inout Writer) throws(LogError) -> Contents {
     if case .active(let active) = try usable(&writer) {
-      let isSpare = active.tally.recordCount > 0 ? false : try saysNothingNew(writer.header)
+      let isSpare = active.extent.tally.recordCount > 0 ? false : try saysNothingNew(writer.header)
       if !isSpare { try seal(active, &writer) }
     }
     let isActive = if case .active = writer.state { true } else { false }

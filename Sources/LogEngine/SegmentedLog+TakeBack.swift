@@ -31,7 +31,7 @@ extension SegmentedLog {
   private func drop(
     _ active: ActiveSegment, _ writer: inout Writer
   ) throws(LogError) -> SegmentHeader.Predecessor? {
-    guard active.tally.recordCount == 0, active.isExpendable else { return nil }
+    guard active.extent.tally.recordCount == 0, active.isExpendable else { return nil }
     let directory = directory
     try onFile { () throws(FileSystemError) in
       try directory.removeIfPresent(directory.path(of: LogDirectory.name(of: active.number)))

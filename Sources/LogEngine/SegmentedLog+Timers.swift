@@ -32,7 +32,7 @@ extension SegmentedLog {
       // A sealed segment was synced with its seal.
       case .sealed, .stopped: return nil
       }
-      guard active.synced < active.end else { return nil }
+      guard active.extent.synced < active.end else { return nil }
       return Unsynced(
         file: active.file, number: active.number, end: active.end, next: published.withLock { $0.next })
     }
@@ -48,13 +48,11 @@ extension SegmentedLog {
     }
     writer.withLock { writer in
       switch writer.state {
-      case .active(var active) where active.number == unsynced.number:
-        active.synced = max(active.synced, unsynced.end)
-        writer.state = .active(active)
+      case .active(let active) where active.number == unsynced.number:
+        active.extent.synced = max(active.extent.synced, unsynced.end)
         awaitQuiet(&writer)
-      case .unfinished(var active, let dirtyEnd) where active.number == unsynced.number:
-        active.synced = max(active.synced, unsynced.end)
-        writer.state = .unfinished(active, dirtyEnd: dirtyEnd)
+      case .unfinished(let active, _) where active.number == unsynced.number:
+        active.extent.synced = max(active.extent.synced, unsynced.end)
       default: break
       }
     }
@@ -68,7 +66,8 @@ extension SegmentedLog {
   /// Lays a sync frame once nothing was appended for a second after a sync, so that damage to the last records is not taken
   /// for a tear. FORMAT.md, "Sync frame".
   func awaitQuiet(_ writer: inout Writer) {
-    guard !writer.isQuietDue, case .active(let active) = writer.state, active.quietEnd != active.end else {
+    guard !writer.isQuietDue, case .active(let active) = writer.state, active.extent.quietEnd != active.end
+    else {
       return
     }
     let (number, end) = (active.number, active.end)
@@ -81,10 +80,10 @@ extension SegmentedLog {
     writer.withLock { writer in
       writer.isQuietDue = false
       // What is not synced yet will be, or is not meant to be; either way its sync sees to the frame.
-      guard case .active(var active) = writer.state, active.synced == active.end else { return }
+      guard case .active(let active) = writer.state, active.extent.synced == active.end else { return }
       if active.number == number, active.end == end {
         // A failure shows in the state, and with the next append.
-        do throws(LogError) { try writeSyncFrame(&active, &writer) } catch {}
+        do throws(LogError) { try writeSyncFrame(active, &writer) } catch {}
       } else {
         awaitQuiet(&writer)
       }

@@ -37,8 +37,6 @@ struct Writer: ~Copyable {
   var preparedFor: SegmentNumber?
   /// Batches that are written at once.
   var gathered = ByteBuffer()
-  /// Memory for a batch that is written by itself.
-  var leading = RecordBatch()
   /// A timer runs that syncs what was appended under `.interval`.
   var isSyncDue = false
   /// A timer runs that lays a sync frame if nothing is appended until then.
@@ -51,35 +49,6 @@ struct Writer: ~Copyable {
   }
 }
 
-/// The segment that appends go to.
-struct ActiveSegment {
-  var file: any LogFile
-  var number: SegmentNumber
-  var nonce: UInt64
-  /// A batch boundary: the next frame goes here.
-  var end: FilePosition
-  /// Everything below was durable when it was last synced.
-  var synced: FilePosition
-  /// Where the last sync frame ended, if nothing came after it.
-  var quietEnd: FilePosition?
-  /// How far its sidecar goes.
-  var sidecarEnd: FilePosition?
-  /// How far the system was told to write to the disk without being waited for.
-  var writtenBack = SegmentHeader.dataStart
-  /// The length at which the segment is full.
-  var capacity: UInt64
-  var tally: SegmentTally
-  /// Its header says nothing of the log that its predecessor's does not, so that it can go as long as it is empty.
-  var isExpendable = false
-
-  /// What must fit behind the last batch: a sync frame and the seal.
-  static let reserve = SyncFrame.maximumByteCount + Seal.frameByteCount
-
-  func hasRoom(for byteCount: Int) -> Bool {
-    end.rawValue + UInt64(byteCount) + Self.reserve <= capacity
-  }
-}
-
 extension SegmentedLog {
   /// Makes every record appended so far durable.
   public func sync() throws(LogError) {
@@ -89,16 +58,15 @@ extension SegmentedLog {
 
   func sync(_ writer: inout Writer) throws(LogError) {
     // A sealed segment was synced with its seal.
-    guard case .active(var active) = try usable(&writer) else { return }
-    try sync(&active, &writer)
+    guard case .active(let active) = try usable(&writer) else { return }
+    try sync(active, &writer)
     published.withLock { $0.durable = $0.next }
   }
 
-  func sync(_ active: inout ActiveSegment, _ writer: inout Writer) throws(LogError) {
-    guard active.synced < active.end else { return }
+  func sync(_ active: ActiveSegment, _ writer: inout Writer) throws(LogError) {
+    guard active.extent.synced < active.end else { return }
     try synchronize(active.file, &writer)
-    active.synced = active.end
-    writer.state = .active(active)
+    active.extent.synced = active.end
     awaitQuiet(&writer)
   }
 
@@ -157,8 +125,8 @@ extension SegmentedLog {
       case .stopped(.poisoned(let error)): throw error
       }
       try sync(&writer)
-      if case .active(var active) = writer.state, active.tally.recordCount > 0 {
-        if active.quietEnd != active.end { try writeSyncFrame(&active, &writer) }
+      if case .active(let active) = writer.state, active.extent.tally.recordCount > 0 {
+        if active.extent.quietEnd != active.end { try writeSyncFrame(active, &writer) }
         queueSidecar(of: active, writer.header)
       }
       writeSidecars()
@@ -167,11 +135,11 @@ extension SegmentedLog {
 
   /// Says, behind the last record, that everything before is durable, so that damage to it is not taken for a tear.
   /// FORMAT.md, "Sync frame".
-  func writeSyncFrame(_ active: inout ActiveSegment, _ writer: inout Writer) throws(LogError) {
+  func writeSyncFrame(_ active: ActiveSegment, _ writer: inout Writer) throws(LogError) {
     let place = active.end.roundedUp(to: SyncFrame.blockByteCount)
     let frame = ControlFrame(
-      .sync, body: [], at: place, nonce: active.nonce, syncedThrough: active.synced,
-      index: active.tally.recordCount)
+      .sync, body: [], at: place, nonce: active.nonce, syncedThrough: active.extent.synced,
+      index: active.extent.tally.recordCount)
     let file = active.file
     let end = place.advanced(by: UInt64(FrameHeader.byteCount))
     do throws(FileSystemError) {
@@ -181,11 +149,10 @@ extension SegmentedLog {
       throw LogError(error)
     }
     try synchronize(file, &writer)
-    active.tally.add(frame.bytes.span.rawBytes, kind: .sync, bodyLength: 0)
-    active.end = end
-    active.synced = end
-    active.quietEnd = end
-    writer.state = .active(active)
+    active.extent.tally.add(frame.bytes.span.rawBytes, kind: .sync, bodyLength: 0)
+    active.extent.end = end
+    active.extent.synced = end
+    active.extent.quietEnd = end
     published.withLock { $0.segments[$0.segments.count - 1].byteCount = end.rawValue }
   }
 

@@ -96,8 +96,8 @@ package protocol LogFile: AnyObject, Sendable {
   /// system that cannot tell answers `position`.
   func nextData(from position: UInt64) throws(FileSystemError) -> UInt64?
 
-  /// The first `length` bytes, readable for as long as the region lives. Later writes may or may not show. The file must
-  /// not be cut below `length` while a region is in use.
+  /// The first `length` bytes, readable for as long as the region lives; `.unexpectedEnd` if the file is shorter. Later writes
+  /// show as long as none makes the file longer. Who cuts the file must see to it that nobody looks at what was behind.
   func map(_ length: UInt64) throws(FileSystemError) -> MemoryRegion
 
   /// Takes the exclusive lock of this open file without waiting; `false` if another open file has it. It is released when

@@ -672,8 +672,9 @@ package enum Platform {
   package func update<R: ~Copyable>(_ body: (inout Value) -> R) -> R {
     unsafe pthread_mutex_lock(mutex)
     let result = body(&value)
-    unsafe pthread_cond_broadcast(condition)
     unsafe pthread_mutex_unlock(mutex)
+    // Not before: who wakes up would have to wait for the mutex.
+    unsafe pthread_cond_broadcast(condition)
     return result
   }
 

@@ -164,13 +164,17 @@ extension Event {
     try validate(text.utf8Span.span.rawBytes, field: field)
   }
 
-  /// Checks a text that must be there, given as UTF-8.
-  package static func validate(_ text: RawSpan, field: String) throws(EventError) {
+  /// Checks a text that must be there, given as UTF-8, which may be known to be printable ASCII.
+  package static func validate(
+    _ text: RawSpan, field: String, isPrintable: Bool = false
+  ) throws(EventError) {
     guard text.byteCount > 0 else { throw EventError(.emptyText, field: field) }
     guard text.byteCount <= EventLimits.textBytes else {
       throw EventError(.textTooLong, field: field, limit: EventLimits.textBytes)
     }
-    guard !hasControlCharacter(text) else { throw EventError(.controlCharacter, field: field) }
+    guard isPrintable || !hasControlCharacter(text) else {
+      throw EventError(.controlCharacter, field: field)
+    }
   }
 
   /// Checks a text that may be absent and may hold anything: a session, a model.
@@ -190,10 +194,12 @@ extension Event {
   }
 
   /// Checks a kind, given as UTF-8, against a rule.
-  package static func validate(kind: RawSpan, rule: KindRule) throws(EventError) {
+  package static func validate(
+    kind: RawSpan, rule: KindRule, isPrintable: Bool = false
+  ) throws(EventError) {
     switch rule {
     case .anyText:
-      try validate(kind, field: "kind")
+      try validate(kind, field: "kind", isPrintable: isPrintable)
     case .dotted:
       guard kind.byteCount > 0 else { throw EventError(.emptyText, field: "kind") }
       guard kind.byteCount <= EventLimits.textBytes else {
@@ -230,6 +236,7 @@ extension Event {
 
   /// Whether well-formed UTF-8 holds a character of Unicode's category Cc: U+0000–001F or U+007F–009F.
   private static func hasControlCharacter(_ text: RawSpan) -> Bool {
+    if text.isPrintableASCII { return false }
     for index in 0..<text.byteCount {
       let byte = text.byte(at: index)
       if byte < 0x20 || byte == 0x7F { return true }

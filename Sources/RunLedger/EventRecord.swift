@@ -16,8 +16,13 @@ package enum EventRecord {
     if event.sessionID != nil { flags |= hasSession }
     if event.modelProfile != nil { flags |= hasProfile }
     if event.modelID != nil { flags |= hasModel }
+    let texts =
+      event.id.utf8.count + event.runID.utf8.count + event.kind.utf8.count + event.actor.utf8.count
+      + (event.sessionID?.utf8.count ?? 0) + (event.modelProfile?.utf8.count ?? 0)
+      + (event.modelID?.utf8.count ?? 0)
+    // At once, with room for the padding behind it.
+    buffer.reserve(fixedByteCount + texts + event.payload.count + 8)
     // The fixed part, a word at a time.
-    buffer.reserve(fixedByteCount)
     buffer.append(
       word(
         UInt16(version) | UInt16(flags) << 8, event.id.utf8.count, event.runID.utf8.count,
@@ -70,12 +75,38 @@ public struct EventView: ~Escapable, Sendable {
   // fields, and a view is made for each event that is passed.
   private var idEnd: Int { EventRecord.fixedByteCount + Int(record.loadUInt16(at: 2)) }
   private var runEnd: Int { idEnd + Int(record.loadUInt16(at: 4)) }
-  private var kindEnd: Int { runEnd + Int(record.loadUInt16(at: 6)) }
+  private var kindEnd: Int { EventRecord.fixedByteCount + Self.sum(record.loadUInt64(at: 0) & ~0xFFFF) }
   private var actorEnd: Int { kindEnd + Int(record.loadUInt16(at: 8)) }
   private var sessionEnd: Int { actorEnd + Int(record.loadUInt16(at: 10)) }
   private var profileEnd: Int { sessionEnd + Int(record.loadUInt16(at: 12)) }
-  private var modelEnd: Int { profileEnd + Int(record.loadUInt16(at: 14)) }
+  private var modelEnd: Int { kindEnd + Self.sum(record.loadUInt64(at: 8)) }
+
+  /// The sum of four lengths of two bytes.
+  private static func sum(_ lengths: UInt64) -> Int {
+    let pairs = (lengths & 0xFFFF_0000_FFFF) + (lengths >> 16 & 0xFFFF_0000_FFFF)
+    return Int(pairs & 0xFFFF_FFFF) + Int(pairs >> 32)
+  }
+  private var texts: RawSpan {
+    @_lifetime(copy self) get { record.extracting(EventRecord.fixedByteCount..<modelEnd) }
+  }
   private var payloadStart: Int { record.byteCount - Int(record.loadUInt32(at: 36)) }
+
+  /// What the event is found by, besides its id, in one pass over the fields.
+  @inline(__always)
+  func forEachPosting(_ body: (PostingField, RawSpan) -> Void) {
+    let flags = record.loadUInt8(at: 1)
+    let (runStart, kindStart) = (idEnd, runEnd)
+    let actorStart = kindStart + Int(record.loadUInt16(at: 6))
+    let sessionStart = actorStart + Int(record.loadUInt16(at: 8))
+    body(.run, record.extracting(runStart..<kindStart))
+    body(.kind, record.extracting(kindStart..<actorStart))
+    body(.actor, record.extracting(actorStart..<sessionStart))
+    if flags & (EventRecord.hasSession | EventRecord.hasModel) == 0 { return }
+    if flags & EventRecord.hasSession != 0 {
+      body(.session, record.extracting(sessionStart..<sessionStart + Int(record.loadUInt16(at: 10))))
+    }
+    if let modelID { body(.model, modelID) }
+  }
 
   /// The UTF-8 bytes of the event's id.
   public var id: RawSpan {
@@ -127,12 +158,14 @@ public struct EventView: ~Escapable, Sendable {
   /// What keeps the stored values from being an event; nil if nothing does. Cost: O(length of the text fields).
   package var flaw: String? {
     if storedTime == nil { return "created_at is no timestamp" }
-    if !holdsTexts { return "a text field is not UTF-8" }
+    // As a rule they all are, and that is told at once.
+    let arePrintable = texts.isPrintableASCII
+    if !arePrintable, !holdsTexts { return "a text field is not UTF-8" }
     do throws(EventError) {
-      try Event.validate(id, field: "id")
-      try Event.validate(runID, field: "run_id")
-      try Event.validate(actor, field: "actor")
-      try Event.validate(kind: kind, rule: kindRule)
+      try Event.validate(id, field: "id", isPrintable: arePrintable)
+      try Event.validate(runID, field: "run_id", isPrintable: arePrintable)
+      try Event.validate(actor, field: "actor", isPrintable: arePrintable)
+      try Event.validate(kind: kind, rule: kindRule, isPrintable: arePrintable)
     } catch {
       return "\(error)"
     }
@@ -141,7 +174,7 @@ public struct EventView: ~Escapable, Sendable {
 
   /// All of them at once are UTF-8, and none begins inside a character.
   private var holdsTexts: Bool {
-    record.extracting(EventRecord.fixedByteCount..<modelEnd).isUTF8 && !isInsideCharacter(idEnd)
+    texts.isUTF8 && !isInsideCharacter(idEnd)
       && !isInsideCharacter(runEnd) && !isInsideCharacter(kindEnd) && !isInsideCharacter(actorEnd)
       && !isInsideCharacter(sessionEnd) && !isInsideCharacter(profileEnd)
   }

@@ -68,32 +68,11 @@ struct GrowingPart: ~Copyable {
     whole.append(UInt64(names.count))
     whole.append(UInt64(bytes.count))
     whole.append(UInt64(0))
-    for id in ids.sortedByHash() { whole.append(id) }
+    // What is below the hash rises already.
+    for id in ids.sorted(byBits: 32..<64) { whole.append(id) }
     whole.append(terms.bytes)
     whole.append(names.bytes)
     whole.append(bytes.bytes)
     return StoredBytes(copying: whole.bytes)
-  }
-}
-
-extension [UInt64] {
-  /// In order, if what is below the upper 32 bits rises already. By digits, in time proportional to their number, because
-  /// whoever fills a segment waits for it.
-  fileprivate func sortedByHash() -> [UInt64] {
-    let digits: UInt64 = 11
-    var (from, to) = (self, self)
-    for shift in [UInt64(32), 43, 54] {
-      var starts = [Int](repeating: 0, count: 1 << digits)
-      for value in from { starts[Int(value >> shift) & (1 << digits - 1)] += 1 }
-      var sum = 0
-      for digit in starts.indices { (starts[digit], sum) = (sum, sum + starts[digit]) }
-      for value in from {
-        let digit = Int(value >> shift) & (1 << digits - 1)
-        to[starts[digit]] = value
-        starts[digit] += 1
-      }
-      swap(&from, &to)
-    }
-    return from
   }
 }

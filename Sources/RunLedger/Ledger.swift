@@ -25,8 +25,10 @@ public final class Ledger: Sendable {
   let deciding = Mutex(())
   /// Held for moments.
   let onTheirWay = Mutex(OnTheirWay())
-  /// A batch's memory, to be used again. Held for moments.
-  let spare = Mutex(RecordBatch())
+  /// An empty draft's memory, to be used again. Held for moments.
+  let spare = Mutex(Draft())
+  /// For the hashes of ids, as the index has them.
+  let idSeed: UInt64
   /// Where copies go, if not to the ledger's own file system: one in memory goes to the disk.
   let copyFileSystem: (any FileSystem)?
 
@@ -39,6 +41,7 @@ public final class Ledger: Sendable {
     maximumPayload = min(options.maximumPayload, EventLimits.payloadBytes)
     kindRule = LedgerOptions.kindRule(of: log.application)
     self.index = index
+    idSeed = index.withLock { $0.seed }
   }
 
   // MARK: Opening

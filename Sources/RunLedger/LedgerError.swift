@@ -1,4 +1,5 @@
 public import LogEngine
+internal import PlatformIO
 
 /// What the ledger refused or found, and what to do about it.
 public struct LedgerError: Error, Sendable, CustomStringConvertible {
@@ -35,31 +36,36 @@ public struct LedgerError: Error, Sendable, CustomStringConvertible {
     public static let wrongKindRule = Code(kind: .wrongKindRule)
   }
 
+  private struct Facts: Sendable {
+    var code: Code
+    var detail: String
+    var id: String?
+    var offset: Offset?
+    var index: Int?
+    var log: LogError?
+    var event: EventError?
+  }
+  private let facts: Boxed<Facts>
+
   /// The class of the failure.
-  public let code: Code
+  public var code: Code { facts.value.code }
   /// The id it is about.
-  public let id: String?
+  public var id: String? { facts.value.id }
   /// The offset it is about.
-  public let offset: Offset?
+  public var offset: Offset? { facts.value.offset }
   /// The place in a batch of the event it is about.
-  public let index: Int?
+  public var index: Int? { facts.value.index }
   /// What the log said, if it was the log.
-  public let log: LogError?
+  public var log: LogError? { facts.value.log }
   /// What is wrong with the event, if it was that.
-  public let event: EventError?
-  private let detail: String
+  public var event: EventError? { facts.value.event }
 
   init(
     _ code: Code, _ detail: String, id: String? = nil, offset: Offset? = nil, index: Int? = nil,
     log: LogError? = nil, event: EventError? = nil
   ) {
-    self.code = code
-    self.detail = detail
-    self.id = id
-    self.offset = offset
-    self.index = index
-    self.log = log
-    self.event = event
+    facts = Boxed(
+      Facts(code: code, detail: detail, id: id, offset: offset, index: index, log: log, event: event))
   }
 
   init(_ error: LogError) {
@@ -70,7 +76,7 @@ public struct LedgerError: Error, Sendable, CustomStringConvertible {
   public var description: String {
     if let log, code == .log { return log.description }
     if let event, code == .invalidEvent { return event.description }
-    return detail
+    return facts.value.detail
   }
 }
 

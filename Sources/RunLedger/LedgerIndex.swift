@@ -25,19 +25,17 @@ package struct LedgerIndex: ~Copyable {
 
   /// Enters an event; offsets must rise.
   package mutating func add(_ view: borrowing EventView) {
-    let (id, run, offset) = (view.id, view.runID, view.offset)
-    let hash = XXH3.hash64(id, seed: seed)
-    ids.insert(hash, offset)
-    growing.addID(hash, offset)
-    if growing.postings.add(.run, run, offset),
-      sealed.term(.run, run, growing.postings.hash(.run, run)) == nil
-    {
-      newRunCount += 1
+    add(view, idHash: XXH3.hash64(view.id, seed: seed))
+  }
+
+  mutating func add(_ view: borrowing EventView, idHash: UInt64) {
+    let offset = view.offset
+    ids.insert(idHash, offset)
+    growing.addID(idHash, offset)
+    view.forEachPosting { field, name in
+      guard growing.postings.add(field, name, offset), field == .run else { return }
+      if sealed.term(.run, name, growing.postings.hash(.run, name)) == nil { newRunCount += 1 }
     }
-    growing.postings.add(.kind, view.kind, offset)
-    growing.postings.add(.actor, view.actor, offset)
-    if let session = view.sessionID { growing.postings.add(.session, session, offset) }
-    if let model = view.modelID { growing.postings.add(.model, model, offset) }
   }
 
   // MARK: Segments
@@ -109,17 +107,20 @@ package struct LedgerIndex: ~Copyable {
 
   package var runCount: Int { sealed.runCount + newRunCount }
 
-  /// Notes the hash of the event's id; false if an event here, or one that was noted before, may have the id.
-  mutating func noteIfNew(_ event: Event, _ noted: inout HashSequence) -> Bool {
+  /// Does no event have an id of one of these hashes?
+  mutating func areNew(_ hashes: ArraySlice<UInt64>) -> Bool {
     loadIDs()
-    let hash = XXH3.hash64(event.id.utf8Span.span.rawBytes, seed: seed)
-    return ids.candidate(hash, after: .zero) == nil && noted.insert(hash)
+    return hashes.allSatisfy { ids.candidate($0, after: .zero) == nil }
   }
 
   /// The first offset behind `offset` at which an event of this id may be; read the record to know.
   package mutating func candidate(id: RawSpan, after offset: Offset) -> Offset? {
+    candidate(idHash: XXH3.hash64(id, seed: seed), after: offset)
+  }
+
+  mutating func candidate(idHash: UInt64, after offset: Offset) -> Offset? {
     loadIDs()
-    return ids.candidate(XXH3.hash64(id, seed: seed), after: offset)
+    return ids.candidate(idHash, after: offset)
   }
 
   /// Enters the ids of sidecars, which looking one up needs.

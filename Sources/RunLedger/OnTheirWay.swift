@@ -35,8 +35,17 @@ struct HashSequence {
     return true
   }
 
+  /// All of them; if one is there already or comes twice, none is left.
+  mutating func insert(_ hashes: [UInt64]) -> Bool {
+    for hash in hashes where !insert(hash) {
+      removeAll()
+      return false
+    }
+    return true
+  }
+
   mutating func removeAll() {
-    hashes.removeAll(keepingCapacity: hashes.count <= 1024)
+    hashes.removeAllCheaply()
     if !places.isEmpty { places = [] }
   }
 

@@ -41,6 +41,9 @@ struct PostingIndex: ~Copyable {
   private var slots: [UInt32] = Array(repeating: 0, count: 64)
   private var postings = ByteArena()
   private var names = ByteArena()
+  /// By field, the number plus one of the term that was added to last: most events follow one of the same run, session and
+  /// model.
+  private var recent = InlineArray<5, UInt32>(repeating: 0)
   private let seed: UInt64
 
   init(seed: UInt64) { self.seed = seed }
@@ -58,10 +61,16 @@ struct PostingIndex: ~Copyable {
   /// Notes that the record at `offset`, which is above all before it, has this value. True if it is the first one.
   @discardableResult
   mutating func add(_ field: Field, _ name: RawSpan, _ offset: Offset) -> Bool {
+    let last = recent[Int(field.rawValue)]
+    if last != 0, isTerm(terms[TermID(last - 1)], field, name) {
+      Self.add(offset, to: &terms[TermID(last - 1)], &postings)
+      return false
+    }
     let hash = hash(field, name)
     let found = find(field, name, hash)
     let id = found ?? insert(field, name, hash, offset)
     Self.add(offset, to: &terms[id], &postings)
+    recent[Int(field.rawValue)] = UInt32(id + 1)
     return found == nil
   }
 

@@ -15,6 +15,28 @@ extension RawSpan {
     UInt64(littleEndian: unsafe unsafeLoadUnaligned(fromByteOffset: index, as: UInt64.self))
   }
 
+  /// Are all bytes printable ASCII, U+0020 to U+007E? Eight at a time; the last eight may overlap those before.
+  package var isPrintableASCII: Bool {
+    guard byteCount >= 8 else {
+      for index in 0..<byteCount where !(0x20...0x7E).contains(byte(at: index)) { return false }
+      return true
+    }
+    var place = 0
+    while place + 8 < byteCount {
+      if !Self.arePrintable(word(at: place)) { return false }
+      place += 8
+    }
+    return Self.arePrintable(word(at: byteCount - 8))
+  }
+
+  @inline(__always)
+  private static func arePrintable(_ word: UInt64) -> Bool {
+    let high: UInt64 = 0x8080_8080_8080_8080
+    // A byte of 7F gets its high bit by one more, and one below 20 loses a high bit that it was lent.
+    let isBelow7F = (word | (word &+ 0x0101_0101_0101_0101)) & high == 0
+    return isBelow7F && ((word | high) &- 0x2020_2020_2020_2020) & high == high
+  }
+
   /// A copy of the bytes in `range`.
   package func array(_ range: Range<Int>) -> [UInt8] {
     unsafe extracting(range).withUnsafeBytes { source in

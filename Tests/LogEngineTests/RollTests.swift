@@ -57,6 +57,41 @@ import Testing
     #expect(try TestLog.records(try TestLog.open(base, environment: SeededEnvironment(seed: 6))) == texts)
   }
 
+  @Test(arguments: [true, false])
+  func `records of the segment being written are read from its pages, if it can be mapped`(isMapped: Bool)
+    throws
+  {
+    let reads = Locked(0)
+    let disk = ObservedFileSystem(MemoryFileSystem()) { call in
+      if call.operation == .read { reads.withLock { $0 += 1 } }
+      return call.operation == .map && !isMapped ? .outOfMemory : nil
+    }
+    var (log, texts) = try Self.prepared(disk, SeededEnvironment(seed: 5))
+    func check() throws {
+      reads.withLock { $0 = 0 }
+      for (place, text) in texts.enumerated() {
+        let offset = log.firstOffset.advanced(by: UInt64(place))
+        #expect(try log.withRecord(at: offset) { TestLog.text($0) } == text)
+      }
+      #expect(reads.withLock { $0 } == (isMapped ? 0 : texts.count))
+    }
+    try check()
+    // Larger than what is reserved for a segment as a rule.
+    texts.append(String(repeating: "x", count: 40_000))
+    try TestLog.append(log, [texts[texts.count - 1]])
+    try Self.fill(log, &texts)
+    try check()
+    try log.reset()
+    texts = ["after"]
+    try TestLog.append(log, texts)
+    try check()
+    try log.close()
+    log = try TestLog.open(disk, environment: SeededEnvironment(seed: 6))
+    texts.append("opened again")
+    try TestLog.append(log, [texts[1]])
+    try check()
+  }
+
   @Test func `what was prepared and is not used does not stay`() throws {
     let disk = MemoryFileSystem()
     let (closed, _) = try Self.prepared(disk, SeededEnvironment(seed: 5))

@@ -80,6 +80,28 @@ struct EventTests {
     }
   }
 
+  @Test(
+    "A control character is found at any place of a text of any length, and nothing else is taken for one")
+  func controlCharacterAnywhere() {
+    var wrong: [String] = []
+    for value in UInt8(0)...0xA2 {
+      let character = Unicode.Scalar(value)
+      let isControl = value < 0x20 || (0x7F...0x9F).contains(value)
+      for length in 1...20 {
+        for place in 0..<length {
+          let text =
+            String(repeating: "~", count: place) + String(Character(character))
+            + String(repeating: " ", count: length - place - 1)
+          let error = EventTesting.refusal { () throws(EventError) in
+            try Event.validate(text, field: "id")
+          }
+          if error?.code != (isControl ? .controlCharacter : nil) { wrong.append(text) }
+        }
+      }
+    }
+    #expect(wrong == [])
+  }
+
   @Test("Optional texts hold anything within 512 bytes, and nothing stays nothing")
   func optionalTexts() throws {
     #expect(try EventTesting.event(sessionID: "line\nbreak").sessionID == "line\nbreak")

@@ -130,9 +130,9 @@ import Testing
     #expect(try (reader.event(id: old.id) != nil) == isOld)
   }
 
-  /// A ledger on a disk that tells of each read.
+  /// A ledger on a disk that tells of each read, since it maps nothing.
   private func observedLedger() throws -> (ledger: Ledger, disk: ObservedFileSystem) {
-    let disk = ObservedFileSystem(MemoryFileSystem())
+    let disk = ObservedFileSystem(MemoryFileSystem()) { $0.operation == .map ? .notSupported : nil }
     var options = LedgerOptions()
     options.creation = .createIfMissing
     options.segmentSize = 16 << 10

@@ -76,19 +76,21 @@ import Testing
     }
     try log.close()
     let partial = new + ".partial"
-    let cutting = ObservedFileSystem(DiskFileSystem.shared) { call in
+    let clearing = ObservedFileSystem(DiskFileSystem.shared) { call in
       guard call.operation == .read, call.position ?? 0 >= 3 << 20 else { return nil }
       do {
-        try DiskFileSystem.shared.open(partial + "/00000001.seg", .readWrite).setLength(8192)
+        let zeros = [UInt8](repeating: 0, count: 8192)
+        try DiskFileSystem.shared.open(partial + "/00000001.seg", .readWrite)
+          .write(zeros.span.rawBytes, at: 8192)
         return nil
       } catch {
         return .other
       }
     }
     let error = try #require(throws: LedgerError.self) {
-      try Ledger.salvage(from: old, into: new, fileSystem: cutting)
+      try Ledger.salvage(from: old, into: new, fileSystem: clearing)
     }
-    #expect(error.log?.cause?.code == .unexpectedEnd)
+    #expect(error.log?.code == .damaged)
     #expect(try FileManager.default.contentsOfDirectory(atPath: place.path) == ["old"])
     let found = try Ledger.salvage(from: old, into: new)
     #expect(found.events == 3499 && found.repeats == 1)

@@ -30,12 +30,14 @@ extension RawSpan {
 
 extension Span<UInt8> {
   /// The same bytes; every bit pattern of a byte is a byte, so nothing is unsafe about it.
+  @inlinable
   package var rawBytes: RawSpan {
     @_lifetime(copy self) get { unsafe bytes }
   }
 }
 
 extension RawSpan {
+  @inlinable
   package func isEqual(to other: RawSpan) -> Bool {
     guard byteCount == other.byteCount else { return false }
     return unsafe withUnsafeBytes { left in
@@ -60,7 +62,8 @@ extension RawSpan {
 
 extension UnsafeRawBufferPointer {
   /// Compares as many bytes, eight at a time; the last eight may overlap those before.
-  fileprivate func isEqual(to other: UnsafeRawBufferPointer) -> Bool {
+  @usableFromInline
+  func isEqual(to other: UnsafeRawBufferPointer) -> Bool {
     guard let left = baseAddress, let right = other.baseAddress else { return true }
     guard count >= 8 else {
       var place = 0

@@ -79,10 +79,12 @@ internal import PlatformIO
 
   /// The `count` bytes from `index` of a piece, which a block holds.
   private func place(_ address: Address, _ index: Int, _ count: Int) -> UnsafeMutableRawPointer {
-    let position = Int(address) * Self.unit + index
-    let offset = position % Self.blockByteCount
-    precondition(index >= 0 && count >= 0 && count <= Self.blockByteCount - offset)
-    return unsafe bases[position / Self.blockByteCount] + offset
+    precondition(index >= 0 && count >= 0)
+    // Not negative, and so divided without a detour.
+    let (block, offset) = UInt(Int(address) * Self.unit + index)
+      .quotientAndRemainder(dividingBy: UInt(Self.blockByteCount))
+    precondition(count <= Self.blockByteCount - Int(offset))
+    return unsafe bases[Int(block)] + Int(offset)
   }
 
   @_lifetime(borrow self)
