@@ -29,6 +29,9 @@ enum ScanFuzz {
     switch found.verdict {
     case .sealed: promise(found.isSealed && found.dataEnd == found.end, "nothing stands behind a seal")
     case .clean: promise(found.end >= found.floor && found.dataEnd == found.end, "a clean end")
+    case .unwritten(let end):
+      promise(
+        found.end >= found.floor && found.dataEnd == found.end && end > found.end, "zeros behind the end")
     case .torn(let end): promise(found.end >= found.floor && end > found.end, "nothing durable is cut")
     case .damaged(_, let end): promise(end >= found.end, "damage stands behind the end")
     case .suspect(let end): promise(end > found.end, "what is suspect stands behind the end")

@@ -64,7 +64,8 @@ public struct RecoveryReport: Sendable, Hashable {
     case clean
     /// The last segment was sealed and had no successor.
     case sealed
-    /// An interrupted write was cut off; or, for a log opened for reading, is passed over.
+    /// An interrupted write was cut off; or, for a log opened for reading, is passed over. If only zeros were left of it, there
+    /// is nothing to keep.
     case torn
     /// Durable records are damaged; only for a log opened for reading.
     case damaged
@@ -78,7 +79,7 @@ public struct RecoveryReport: Sendable, Hashable {
   public var tornFile: String?
   /// The torn bytes' range in `tornFile`.
   public var tornBytes: Range<UInt64>?
-  /// The file, beside the segments, that keeps the torn bytes; nil if the log was opened for reading.
+  /// The file, beside the segments, that keeps the torn bytes; nil if the log was opened for reading, or they were only zeros.
   public var keptAs: String?
   /// What is damaged; not empty only for a log opened for reading.
   public var damage: [Damage] = []

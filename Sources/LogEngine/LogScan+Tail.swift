@@ -4,7 +4,7 @@ extension LogScan {
   mutating func judgeTail(
     _ scan: inout SegmentScan, _ segment: inout Segment, _ visit: (Offset, RawSpan) throws(LogError) -> Void
   ) throws(LogError) {
-    var facts = try scan.tailFacts(isSealed: segment.isSealed)
+    var facts = try facts(of: &scan, segment)
     if besideWriter { try settle(&facts, &scan, &segment, visit) }
     tail = facts
     let number = segment.number
@@ -14,7 +14,8 @@ extension LogScan {
         segment.nextOffset, segment.header.firstOffset.advanced(by: UInt64(facts.nextIndex)))
     switch facts.verdict {
     case .clean, .sealed: break
-    case .torn(let end): torn = (LogDirectory.name(of: number), facts.end.rawValue..<end.rawValue)
+    case .torn(let end), .unwritten(let end):
+      torn = (LogDirectory.name(of: number), facts.end.rawValue..<end.rawValue)
     case .damaged(let kind, let end):
       if facts.end < facts.floor {
         try readPastDamage(&scan, &segment, facts, visit)
@@ -32,6 +33,12 @@ extension LogScan {
     }
   }
 
+  private func facts(of scan: inout SegmentScan, _ segment: Segment) throws(LogError) -> TailFacts {
+    var facts = try scan.tailFacts(isSealed: segment.isSealed)
+    facts.isQuiet = segment.endsInSyncFrame
+    return facts
+  }
+
   /// Beside a writer, what stands behind the last batch may be the next one on its way in, so it is believed only once
   /// two looks agree. While they do not, it is not yet part of the log, and no tear.
   private mutating func settle(
@@ -43,7 +50,7 @@ extension LogScan {
       try scan.refresh()
       let before = segment.end
       try read(&scan, into: &segment, visit, isLast: true)
-      let again = try scan.tailFacts(isSealed: segment.isSealed)
+      let again = try self.facts(of: &scan, segment)
       // A batch on its way in raises no floor above itself, so damage below one needs no such proof.
       let isSettled = segment.end == before && (again == facts || again.end < again.floor)
       facts = again

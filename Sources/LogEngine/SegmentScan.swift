@@ -196,7 +196,7 @@ package struct SegmentScan: ~Copyable {
       end: scanner.position, nextIndex: scanner.nextIndex, floor: scanner.floor, isSealed: isSealed,
       dataEnd: try Self.lastNonzero(in: file, from: scanner.position, fileLength: fileLength)
         ?? scanner.position,
-      fileLength: fileLength, preallocated: header.preallocated)
+      fileLength: fileLength, preallocated: header.preallocated, capacity: header.capacity)
     if isSealed || facts.dataEnd == facts.end { return facts }
     scanner.endSearch(at: facts.dataEnd)
     let bad = scanner.stoppedAt

@@ -240,7 +240,7 @@ extension SegmentedLog {
     case .clean: break
     case .sealed: report.outcome = .sealed
     case .damaged: report.outcome = .damaged
-    case .torn(let end), .suspect(let end):
+    case .torn(let end), .suspect(let end), .unwritten(let end):
       report.outcome = .torn
       report.tornFile = LogDirectory.name(of: newest.segment.number)
       report.tornBytes = tail.end.rawValue..<max(end.rawValue, tail.end.rawValue)

@@ -51,7 +51,7 @@ extension SegmentedLog {
       report.keptAs = kept?.name
     }
     switch tail.verdict {
-    case .clean, .sealed, .damaged: break
+    case .clean, .sealed, .damaged, .unwritten: break
     case .torn(let end), .suspect(let end):
       let kept = tornEnd
       tornEnd = max(end, tornEnd ?? end)
@@ -102,6 +102,12 @@ extension SegmentedLog {
       }
       return Recovered(
         sealed: last, at: end, try SegmentSource.sealed(file, length: end.rawValue))
+    }
+    if case .unwritten = tail.verdict, status.length > tail.preallocated {
+      // Cut, so that it is not found again each time; the length of a file that has grown says nothing.
+      try onFile { () throws(FileSystemError) in
+        try file.setLength(max(last.end.rawValue, tail.preallocated))
+      }
     }
     let extent = ActiveSegment.Extent(
       end: last.end, synced: last.end, quietEnd: last.endsInSyncFrame ? last.end : nil,

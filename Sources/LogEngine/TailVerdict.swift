@@ -4,6 +4,9 @@ package enum TailVerdict: Sendable, Hashable {
   case sealed
   /// Only zeros behind the last complete batch: go on there.
   case clean
+  /// Only zeros, where nothing but a write made the file so long: an interrupted one, of which nothing arrived. Go on behind
+  /// the last complete batch, and say so.
+  case unwritten(end: FilePosition)
   /// An interrupted write: keep the bytes up to `end` aside, and go on in a new segment.
   case torn(end: FilePosition)
   /// Durable records are damaged: refuse to write.
@@ -26,6 +29,10 @@ package struct TailFacts: Sendable, Hashable {
   package var dataEnd: FilePosition
   package var fileLength: UInt64
   package var preallocated: UInt64
+  /// The length to which the file may have been reserved later on, if that could be had.
+  package var capacity: UInt64
+  /// Nothing was written since the log was last quiet, as a sync frame at `end` says.
+  package var isQuiet = false
   /// A sound frame stands somewhere behind the first bad one.
   package var hasSoundFrameBehind = false
   /// The bytes from the bad frame to that one show zeroed or half-filled sectors, as an interrupted write leaves them.
@@ -36,6 +43,7 @@ package struct TailFacts: Sendable, Hashable {
   /// Counts what stands behind `end` as not written yet.
   mutating func ignoreWhatFollows() {
     dataEnd = end
+    fileLength = max(end.rawValue, preallocated)
     hasSoundFrameBehind = false
     searchWasCut = false
     floor = min(floor, end)
@@ -47,7 +55,11 @@ package struct TailFacts: Sendable, Hashable {
     }
     if fileLength < preallocated { return .damaged(.cut, end: FilePosition(preallocated)) }
     if end < floor { return .damaged(.frame, end: max(dataEnd, floor)) }
-    if dataEnd == end { return .clean }
+    if dataEnd == end {
+      let isReserved = preallocated > 0 ? fileLength == preallocated : fileLength == capacity
+      return isReserved || isQuiet || fileLength <= end.rawValue
+        ? .clean : .unwritten(end: FilePosition(fileLength))
+    }
     if searchWasCut || (hasSoundFrameBehind && !showsTear) { return .suspect(end: dataEnd) }
     return .torn(end: dataEnd)
   }

@@ -55,6 +55,9 @@ import Testing
     let explorer = RotExplorer(seed: 5)
     try explorer.explore([.batch, .roll, .idle, .append, .batch], flips: 300)
     try explorer.explore([.roll, .snapshot, .append, .reset, .batch], flips: 300)
+    // A sector that holds all of a segment for which nothing was reserved, its seal included.
+    try explorer.explore([.reset, .append, .append, .snapshot], flips: 0)
+    #expect(explorer.takenForTears > 0)
     #expect(explorer.sectors > 100)
     #expect(explorer.refused > 50)
     #expect(explorer.intact > 50)
