@@ -141,7 +141,7 @@ struct DiskState: Sendable {
     let time = time
     modify(inode) { file in
       let end = position + bytes.count
-      if file.seen.count < end { file.grow(to: end, time) }
+      if file.seen.count < end { file.growAgain(to: end, time) }
       // What is written again takes the length that shows it along, if a failed sync has left that behind.
       if end > file.dirtyLength { file.noteLength(end, time, file.dirtyLength) }
       file.seen.replaceSubrange(position..<end, with: bytes)
@@ -155,12 +155,7 @@ struct DiskState: Sendable {
     let time = time
     modify(inode) { file in
       if length > file.seen.count {
-        // What a cut file grows again by reads as zeros, whatever was stored there, or was to be.
-        let old = file.seen.count
-        file.grow(to: length, time)
-        let dirtyEnd = ((file.sectors.keys.max() ?? -1) + 1) * Self.sectorByteCount
-        let end = min(length, max(file.stored.count, dirtyEnd))
-        if old < end { file.touch(old..<end, time) }
+        file.growAgain(to: length, time)
       } else if length < file.seen.count {
         // Zeros take the rest of its page first, and may arrive without the cut.
         let end = min((length / Self.pageByteCount + 1) * Self.pageByteCount, file.seen.count)
@@ -250,6 +245,15 @@ extension DiskState.File {
     let before = seen.count
     seen += [UInt8](repeating: 0, count: length - seen.count)
     noteLength(length, time, before)
+  }
+
+  /// What a cut file grows again by reads as zeros until something else arrives, whatever was stored there, or was to be.
+  mutating func growAgain(to length: Int, _ time: Int) {
+    let old = seen.count
+    grow(to: length, time)
+    let dirtyEnd = ((sectors.keys.max() ?? -1) + 1) * DiskState.sectorByteCount
+    let end = min(length, max(stored.count, dirtyEnd))
+    if old < end { touch(old..<end, time) }
   }
 
   mutating func noteLength(_ length: Int, _ time: Int, _ before: Int) {
