@@ -109,13 +109,14 @@ extension SegmentedLog {
       let (place, first) = try locate(offsets[offsets.startIndex], published)
       var frames = [first]
       frames.reserveCapacity(offsets.count)
-      let (segments, next) = (published.segments.span, published.next)
+      // Out of the array once: each time counts all references in it, which costs more than the look.
+      let (segment, next) = (published.segments[place], published.next)
       for offset in offsets.dropFirst() {
         // Whatever is the matter with it is said when it is asked for first.
-        guard offset < next, let frame = segments[place].frame(of: offset) else { break }
+        guard offset < next, let frame = segment.frame(of: offset) else { break }
         frames.append(frame)
       }
-      return (segments[place].readable, frames)
+      return (segment.readable, frames)
     }
   }
 
@@ -135,9 +136,9 @@ extension SegmentedLog {
         "no record has offset \(offset); the last is \(published.next.rawValue - 1)")
     }
     let place = published.place(of: offset)
-    // A segment that is taken out of the array is copied, and all references in it counted, which costs more than the look.
-    let segments = published.segments.span
-    guard let frame = segments[place].frame(of: offset) else { throw lost(offset, segments[place].number) }
+    guard let frame = published.segments[place].frame(of: offset) else {
+      throw lost(offset, published.segments[place].number)
+    }
     return (place, frame)
   }
 
@@ -197,7 +198,7 @@ extension SegmentedLog.ReadableSegment {
   /// nil if the segment does not have the record, or has lost it. Positions may come from a sidecar, whose word on where frames
   /// start has yet to prove true.
   @inline(__always)
-  func frame(of offset: Offset) -> FramePlace? {
+  borrowing func frame(of offset: Offset) -> FramePlace? {
     let index = Int(offset.rawValue - firstOffset.rawValue)
     guard index < positions.count, let start = positions.position(at: index), start < end else { return nil }
     let next = index + 1 < positions.count ? positions.position(at: index + 1) : nil

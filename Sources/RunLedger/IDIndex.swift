@@ -215,6 +215,7 @@ struct IDIndex: ~Copyable {
       return count
     }
 
+    @inline(never)
     private mutating func grow() {
       let old = slots.take()
       capacity += capacity / 4 + 1

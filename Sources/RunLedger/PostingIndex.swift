@@ -37,8 +37,8 @@ struct PostingIndex: ~Copyable {
   private static let none = UInt8.max
 
   private var terms = ChunkedArray<Term>()
-  /// Term numbers plus one, by hash.
-  private var slots: [UInt32] = Array(repeating: 0, count: 64)
+  /// Term numbers plus one, by hash, with the hash above them, so that a look at the term is one at the right one.
+  private var slots: [UInt64] = Array(repeating: 0, count: 64)
   private var postings = ByteArena()
   private var names = ByteArena()
   /// By field, the number plus one of the term that was added to last: most events follow one of the same run, session and
@@ -51,7 +51,7 @@ struct PostingIndex: ~Copyable {
   /// Bytes of memory: for the postings and their dictionary, and for the terms' names.
   var byteCounts: (index: Int, names: Int) {
     (
-      postings.byteCount + slots.count * 4 + terms.byteCount,
+      postings.byteCount + slots.count * 8 + terms.byteCount,
       names.byteCount
     )
   }
@@ -82,12 +82,15 @@ struct PostingIndex: ~Copyable {
 
   private func find(_ field: Field, _ name: RawSpan, _ hash: UInt32) -> TermID? {
     var place = Int(hash) & (slots.count - 1)
-    while slots[place] != 0 {
-      let id = TermID(slots[place] - 1)
-      if terms[id].hash == hash, isTerm(terms[id], field, name) { return id }
+    while true {
+      let slot = slots[place]
+      if slot == 0 { return nil }
+      if slot >> 32 == UInt64(hash) {
+        let id = TermID(slot & UInt64(UInt32.max)) - 1
+        if isTerm(terms[id], field, name) { return id }
+      }
       place = (place + 1) & (slots.count - 1)
     }
-    return nil
   }
 
   private func isTerm(_ term: Term, _ field: Field, _ name: RawSpan) -> Bool {
@@ -113,7 +116,7 @@ struct PostingIndex: ~Copyable {
   private mutating func enter(_ id: UInt32, _ hash: UInt32) {
     var place = Int(hash) & (slots.count - 1)
     while slots[place] != 0 { place = (place + 1) & (slots.count - 1) }
-    slots[place] = id + 1
+    slots[place] = UInt64(hash) << 32 | UInt64(id + 1)
   }
 
   private mutating func growSlots() {

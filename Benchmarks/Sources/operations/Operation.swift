@@ -11,27 +11,27 @@ protocol Operation {
 /// Appends one by one, or in batches.
 struct Append: Operation {
   private let ledger: Ledger
-  private let events: [Event]
-  private let batchCount: Int
+  /// A batch for each call.
+  private let batches: [[Event]]
 
   init(_ count: Int, batchCount: Int, creating path: String) throws {
     var options = LedgerOptions()
     options.creation = .mustNotExist
     options.syncPolicy = .never
     ledger = try Ledger.open(at: path, options: options)
-    events = try (0..<count).map(Events.event)
-    self.batchCount = batchCount
+    let events = try (0..<count).map(Events.event)
+    batches = stride(from: 0, to: count, by: batchCount).map {
+      Array(events[$0..<min($0 + batchCount, count)])
+    }
   }
 
   func run() throws -> Int {
-    if batchCount == 1 {
-      for event in events { try ledger.append(event) }
-    } else {
-      for start in stride(from: 0, to: events.count, by: batchCount) {
-        try ledger.extend(events[start..<min(start + batchCount, events.count)])
-      }
+    var count = 0
+    for batch in batches {
+      if batch.count == 1 { try ledger.append(batch[0]) } else { try ledger.extend(batch) }
+      count += batch.count
     }
-    return events.count
+    return count
   }
 }
 

@@ -63,7 +63,7 @@ internal import PlatformIO
   package mutating func append(_ value: UInt8) { appendInteger(value) }
   package mutating func append(_ value: UInt16) { appendInteger(value) }
   package mutating func append(_ value: UInt32) { appendInteger(value) }
-  @inlinable
+  @inlinable @inline(__always)
   package mutating func append(_ value: UInt64) { appendInteger(value) }
 
   @inlinable @inline(__always)
@@ -79,7 +79,7 @@ internal import PlatformIO
     append(id.low.byteSwapped)
   }
 
-  @inlinable
+  @inlinable @inline(__always)
   package mutating func append(_ source: RawSpan) {
     reserve(source.byteCount)
     unsafe source.withUnsafeBytes { source in
@@ -89,7 +89,7 @@ internal import PlatformIO
     count += source.byteCount
   }
 
-  @inlinable
+  @inlinable @inline(__always)
   package mutating func append(_ text: String) {
     append(text.utf8Span.span.rawBytes)
   }

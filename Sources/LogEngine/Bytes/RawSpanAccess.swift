@@ -37,7 +37,7 @@ extension Span<UInt8> {
 }
 
 extension RawSpan {
-  @inlinable
+  @inlinable @inline(__always)
   package func isEqual(to other: RawSpan) -> Bool {
     guard byteCount == other.byteCount else { return false }
     return unsafe withUnsafeBytes { left in
@@ -62,7 +62,7 @@ extension RawSpan {
 
 extension UnsafeRawBufferPointer {
   /// Compares as many bytes, eight at a time; the last eight may overlap those before.
-  @usableFromInline
+  @inlinable
   func isEqual(to other: UnsafeRawBufferPointer) -> Bool {
     guard let left = baseAddress, let right = other.baseAddress else { return true }
     guard count >= 8 else {

@@ -49,12 +49,12 @@ internal import PlatformIO
   /// Where a piece starts, in units of eight bytes.
   package typealias Address = UInt32
 
-  private static let blockByteCount = 256 << 10
-  private static let unit = 8
+  @usableFromInline static var blockByteCount: Int { 256 << 10 }
+  @usableFromInline static var unit: Int { 8 }
 
   private var blocks: [MemoryRegion] = []
   /// The blocks' bytes, at hand: a region that is taken out of an array is counted, and that costs more than the access.
-  private var bases: [UnsafeMutableRawPointer] = unsafe []
+  @usableFromInline var bases: [UnsafeMutableRawPointer] = unsafe []
   /// Bytes used of the last block.
   private var used = blockByteCount
 
@@ -78,7 +78,8 @@ internal import PlatformIO
   }
 
   /// The `count` bytes from `index` of a piece, which a block holds.
-  private func place(_ address: Address, _ index: Int, _ count: Int) -> UnsafeMutableRawPointer {
+  @inlinable @inline(__always)
+  func place(_ address: Address, _ index: Int, _ count: Int) -> UnsafeMutableRawPointer {
     precondition(index >= 0 && count >= 0)
     // Not negative, and so divided without a detour.
     let (block, offset) = UInt(Int(address) * Self.unit + index)
@@ -87,7 +88,7 @@ internal import PlatformIO
     return unsafe bases[Int(block)] + Int(offset)
   }
 
-  @_lifetime(borrow self)
+  @inlinable @inline(__always) @_lifetime(borrow self)
   package func bytes(at address: Address, count: Int) -> RawSpan {
     let span = unsafe RawSpan(_unsafeStart: place(address, 0, count), byteCount: count)
     // The block lives as long as the arena, and a piece is never freed.
@@ -102,10 +103,12 @@ internal import PlatformIO
     }
   }
 
+  @inlinable @inline(__always)
   package func loadByte(at address: Address, _ index: Int) -> UInt8 {
     unsafe place(address, index, 1).load(as: UInt8.self)
   }
 
+  @inlinable @inline(__always)
   package mutating func store(_ byte: UInt8, at address: Address, _ index: Int) {
     unsafe place(address, index, 1).storeBytes(of: byte, as: UInt8.self)
   }
