@@ -4,7 +4,7 @@ internal import Synchronization
 /// What the housekeeper does ahead of time, so that a roll has less to wait for. Without a thread for it a roll waits longer.
 extension SegmentedLog {
   /// So much is written unsynced before the system is asked to begin with it.
-  private static let writebackByteCount: UInt64 = 8 << 20
+  private static let writebackByteCount: UInt64 = 1 << 20
 
   /// To be called after each commit.
   func workAhead(_ active: ActiveSegment, _ writer: inout Writer) {

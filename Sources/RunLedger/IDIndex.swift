@@ -3,14 +3,14 @@ internal import LogEngine
 /// Which offsets an id may be at: open addressing on a 64-bit hash, eight bytes a slot. A candidate is confirmed by the
 /// id in its record, never by hash alone.
 ///
-/// The hash's first 8 bits choose a shard, the next 24 are the slot's tag; the slot's other 40 bits are the offset. A
+/// The hash's first 9 bits choose a shard, the next 23 are the slot's tag; the slot's last 40 bits are the offset. A
 /// shard is a sorted array with gaps: the place of a tag is the tag itself scaled to the capacity, so probing goes
 /// forward through rising values, stops at the first greater one, and growing is one copy in order. Each shard grows
 /// alone, by a quarter, at 85 % of its capacity: growth never stalls an append for long, doubles nothing, and leaves
 /// 9.4 to 11.8 bytes an id.
 struct IDIndex: ~Copyable {
-  private static let shardBits: UInt64 = 8
-  static let tagBits: UInt64 = 24
+  private static let shardBits: UInt64 = 9
+  static let tagBits: UInt64 = 23
   static let offsetBits: UInt64 = 40
 
   /// How many ids of one tag are entered. Different ids do not get there: with a thousand million of them, two of a tag
@@ -46,17 +46,17 @@ struct IDIndex: ~Copyable {
     var next = parts.map { _ in 0 }
     for shard in shards.indices {
       let end = UInt64(shard + 1) << (32 - Self.shardBits)
-      let ends = parts.indices.map { part in
-        end > UInt64(UInt32.max) ? parts[part].idCount : parts[part].firstID(notBelow: UInt32(end))
-      }
       var added: [UInt64] = []
-      added.reserveCapacity(parts.indices.reduce(0) { $0 + max(0, ends[$1] - next[$1]) })
+      added.reserveCapacity(parts.reduce(0) { $0 + $1.idCount } / shards.count * 9 / 8)
       for (place, part) in parts.enumerated() {
-        for number in next[place]..<max(next[place], ends[place]) {
+        var number = next[place]
+        while number < part.idCount {
           let id = part.id(number)
+          if UInt64(id.hash) >= end { break }
           added.append(Self.tag(of: UInt64(id.hash) << 32) << Self.offsetBits | id.offset.rawValue)
+          number += 1
         }
-        next[place] = max(next[place], ends[place])
+        next[place] = number
       }
       // By tag, since the offsets of one tag rise already, unless somebody made the parts up. For a few the digits are not worth
       // their counters.
@@ -106,7 +106,7 @@ struct IDIndex: ~Copyable {
       slots = WordArray(count: 0)
     }
 
-    private static func overflow(_ capacity: Int) -> Int { 16 + capacity / 32 }
+    private static func overflow(_ capacity: Int) -> Int { 8 + capacity / 32 }
 
     private func home(_ tag: UInt64) -> Int { Int((tag * UInt64(capacity)) >> IDIndex.tagBits) }
 

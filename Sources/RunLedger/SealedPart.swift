@@ -94,17 +94,6 @@ struct SealedPart: Sendable {
     return (UInt32(word >> 32), first.advanced(by: index))
   }
 
-  /// The number of the first id whose hash is not below `hash`.
-  func firstID(notBelow hash: UInt32) -> Int {
-    var low = 0
-    var high = idCount
-    while low < high {
-      let middle = (low + high) / 2
-      if id(middle).hash < hash { low = middle + 1 } else { high = middle }
-    }
-    return low
-  }
-
   func term(_ number: Int) -> Term {
     let bytes = bytes.bytes
     let place = Self.headerByteCount + idCount * Self.idByteCount + number * Self.termByteCount
