@@ -44,10 +44,11 @@ struct IDIndex: ~Copyable {
   /// Enters the ids of whole segments: shard by shard, so that the processor's cache holds what is worked on.
   mutating func insert(_ parts: [SealedPart]) {
     var next = parts.map { _ in 0 }
+    var added: [UInt64] = []
+    added.reserveCapacity(parts.reduce(0) { $0 + $1.idCount } / shards.count * 9 / 8)
     for shard in shards.indices {
       let end = UInt64(shard + 1) << (32 - Self.shardBits)
-      var added: [UInt64] = []
-      added.reserveCapacity(parts.reduce(0) { $0 + $1.idCount } / shards.count * 9 / 8)
+      added.removeAll(keepingCapacity: true)
       for (place, part) in parts.enumerated() {
         var number = next[place]
         while number < part.idCount {
@@ -61,7 +62,9 @@ struct IDIndex: ~Copyable {
       // By tag, since the offsets of one tag rise already, unless somebody made the parts up. For a few the digits are not worth
       // their counters.
       if added.count > Self.fewCount { added = added.sorted(byBits: Self.offsetBits..<64) }
-      if zip(added, added.dropFirst()).contains(where: { $0 > $1 }) { added.sort() }
+      var isRising = true
+      for place in added.indices.dropFirst() where added[place - 1] > added[place] { isRising = false }
+      if !isRising { added.sort() }
       shards[shard].insert(rising: added, spread: shard % 8)
     }
     for part in parts { count += part.idCount }
