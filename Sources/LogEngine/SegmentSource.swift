@@ -18,10 +18,16 @@ enum SegmentSource: Sendable {
     }
   }
 
-  /// A segment that appends go to. What is written below `capacity` shows in its pages, if the file is that long already; one
-  /// that grows with each write is read like any file.
-  static func growing(_ file: any LogFile, capacity: UInt64) -> SegmentSource {
-    do throws(FileSystemError) { return .mapped(try file.map(capacity)) } catch { return .file(file) }
+  /// A segment that appends go to. What is written below its capacity shows in its pages, if the file is that long already; one
+  /// that grows with each write is read like any file, and so is one that stands beyond its capacity, as a batch does that was
+  /// larger and for which nothing could be reserved.
+  static func growing(_ active: ActiveSegment) -> SegmentSource {
+    active.hasRoom(for: 0) ? pages(of: active.file, through: active.capacity) : .file(active.file)
+  }
+
+  /// The first bytes of a file as pages, if it can be mapped.
+  static func pages(of file: any LogFile, through length: UInt64) -> SegmentSource {
+    do throws(FileSystemError) { return .mapped(try file.map(length)) } catch { return .file(file) }
   }
 
   /// Has the memory bring the beginnings of these frames at once, where it would else be asked for one after the other and

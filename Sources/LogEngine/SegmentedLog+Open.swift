@@ -174,7 +174,7 @@ extension SegmentedLog {
         segments: [
           ReadableSegment(
             number: header.number, firstOffset: 1, nonce: header.nonce,
-            source: .growing(active.file, capacity: active.capacity),
+            source: .growing(active),
             positions: PositionTable(), end: active.end, byteCount: active.end.rawValue)
         ],
         epoch: header.epoch, logStart: 1, next: 1, durable: 1))

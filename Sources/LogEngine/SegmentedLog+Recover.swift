@@ -15,7 +15,7 @@ extension SegmentedLog {
 
     init(_ active: ActiveSegment) {
       state = .active(active)
-      source = .growing(active.file, capacity: active.capacity)
+      source = .growing(active)
       end = active.end
     }
   }

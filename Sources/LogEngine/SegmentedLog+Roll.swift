@@ -63,7 +63,7 @@ extension SegmentedLog {
       if case .mapped = $0.segments[$0.segments.count - 1].source { true } else { false }
     }
     guard !isMapped else { return }
-    let source = SegmentSource.growing(file, capacity: length)
+    let source = SegmentSource.pages(of: file, through: length)
     published.withLock { $0.segments[$0.segments.count - 1].source = source }
   }
 
@@ -119,7 +119,7 @@ extension SegmentedLog {
     writer.state = .active(active)
     let readable = ReadableSegment(
       number: header.number, firstOffset: header.firstOffset, nonce: header.nonce,
-      source: .growing(active.file, capacity: active.capacity),
+      source: .growing(active),
       positions: PositionTable(), end: active.end, byteCount: active.end.rawValue)
     published.withLock { $0.segments.append(readable) }
     index?.beginSegment(at: header.firstOffset)

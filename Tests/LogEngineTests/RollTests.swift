@@ -92,6 +92,30 @@ import Testing
     try check()
   }
 
+  @Test func `a batch beyond what could be reserved is read after opening again, and in a snapshot`() throws {
+    // Real files, since memory maps more than it is asked for.
+    let place = TemporaryDirectory()
+    let base = DiskFileSystem.shared
+    let disk = ObservedFileSystem(base) { $0.operation == .preallocate ? .noSpace : nil }
+    var log = try TestLog.open(disk, at: place.path + "/log")
+    // From just below the segment's size to far above it.
+    for length in [7900, 8050, 8100, 8150, 8200, 20_000] {
+      let texts = ["first", String(repeating: "x", count: length), "last"]
+      try TestLog.append(log, texts)
+      let start = log.latestOffset.rawValue - 2
+      try log.close()
+      log = try TestLog.open(length == 8100 ? base : disk, at: place.path + "/log")
+      #expect(try TestLog.records(log).suffix(3) == texts, "\(length)")
+      #expect(try log.withRecord(at: Offset(start + 2)) { TestLog.text($0) } == "last")
+      try TestLog.append(log, ["one more"])
+      try log.snapshot(to: place.path + "/copy", replacing: true)
+      #expect(try TestLog.records(log).last == "one more")
+      try log.reset()
+    }
+    try log.close()
+    withExtendedLifetime(place) {}
+  }
+
   @Test func `what was prepared and is not used does not stay`() throws {
     let disk = MemoryFileSystem()
     let (closed, _) = try Self.prepared(disk, SeededEnvironment(seed: 5))
