@@ -18,13 +18,13 @@ struct PositionTable: Sendable {
   /// nil for a record whose frame is lost.
   // In line, as whoever asks would take the table out of its segment for a call, and count the references to it.
   @inline(__always)
-  borrowing func position(at index: Int) -> FilePosition? {
+  func position(at index: Int) -> FilePosition? {
     let entry = entry(at: index)
     return entry == 0 ? nil : FilePosition(UInt64(entry) * FrameHeader.alignment)
   }
 
   @inline(__always)
-  private borrowing func entry(at index: Int) -> UInt32 {
+  private func entry(at index: Int) -> UInt32 {
     if let stored { return stored.bytes.loadUInt32(at: index * Self.entryByteCount) }
     return chunks[index / Self.chunkCount][index % Self.chunkCount]
   }

@@ -4,8 +4,8 @@ internal import Synchronization
 extension SegmentedLog {
   /// Calls `body` with the record at `offset`, borrowed for the call; its checksum has been verified.
   ///
-  /// Cost: a short lock and, for a sealed segment, no system call and no copy; otherwise one read. Throws
-  /// `.offsetNotKept`, `.offsetBeyondEnd`, or `.damaged` if the bytes are not what was written.
+  /// Cost: a short lock and no system call and no copy, where the segment is sealed or reserved by this very writer;
+  /// otherwise one read. Throws `.offsetNotKept`, `.offsetBeyondEnd`, or `.damaged` if the bytes are not what was written.
   @inlinable
   public func withRecord<R: ~Copyable>(
     at offset: Offset, _ body: (RawSpan) throws(LogError) -> R
@@ -198,7 +198,7 @@ extension SegmentedLog.ReadableSegment {
   /// nil if the segment does not have the record, or has lost it. Positions may come from a sidecar, whose word on where frames
   /// start has yet to prove true.
   @inline(__always)
-  borrowing func frame(of offset: Offset) -> FramePlace? {
+  func frame(of offset: Offset) -> FramePlace? {
     let index = Int(offset.rawValue - firstOffset.rawValue)
     guard index < positions.count, let start = positions.position(at: index), start < end else { return nil }
     let next = index + 1 < positions.count ? positions.position(at: index + 1) : nil

@@ -28,7 +28,8 @@ extension Ledger {
   /// Stores events in order, all or none, and says of each what became of it.
   ///
   /// Repeats, also within the call, are stored once. If any event breaks a rule or conflicts, nothing is stored. After a
-  /// crash all new events of the call are there or none. Otherwise as `append`.
+  /// crash all new events of the call are there or none. A call takes 1 GiB of encoded events, repeats included; more is
+  /// `batchTooLarge`, in `log`. Otherwise as `append`.
   @discardableResult
   public func extend(
     _ events: some Collection<Event>, onConflict: ConflictPolicy = .error, durably: Bool? = nil
@@ -75,7 +76,7 @@ extension Ledger {
 
   private func draft(of events: [Event]) throws(LedgerError) -> Draft {
     var draft = try emptyDraft()
-    // Each in its place: taken out of the array, an event is copied, and that costs a tenth of an append.
+    // Each in its place: taken out of the array, an event is copied, and that costs a fourteenth of an append.
     let events = events.span
     for place in events.indices { try add(events[place], place, to: &draft) }
     return draft

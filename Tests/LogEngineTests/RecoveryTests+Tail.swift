@@ -201,32 +201,6 @@ extension RecoveryTests {
     #expect(try TestLog.records(log) == (0..<Int(log.latestOffset.rawValue)).map { Self.record($0, 600) })
   }
 
-  @Test func `zeros where only a write can have made the file so long are told of, once`() throws {
-    let disk = MemoryFileSystem()
-    let log = try TestLog.open(disk)
-    // Nothing is reserved for the segment that a reset begins, and one that is sealed is cut behind its seal.
-    try log.reset()
-    try TestLog.append(log, ["lost"])
-    try log.snapshot(to: "copy")
-    var image = try DiskImage(of: disk)
-    let length = try #require(image.files[Self.second]?.count)
-    image.overwrite(Self.second, at: 8192, with: [UInt8](repeating: 0, count: length - 8192))
-    let damaged = try image.disk()
-    let reader = try TestLog.open(damaged) { $0.access = .readOnly }
-    #expect(reader.recovery.outcome == .torn && reader.recovery.tornBytes == 8192..<UInt64(length))
-    let opened = try TestLog.open(damaged)
-    #expect(opened.recovery.outcome == .torn && opened.recovery.tornBytes == 8192..<UInt64(length))
-    #expect(opened.recovery.keptAs == nil && opened.latestOffset == 0)
-    try opened.close()
-    let again = try TestLog.open(damaged)
-    #expect(again.recovery.outcome == .clean)
-    try TestLog.append(again, ["new"])
-    try again.close()
-    let last = try TestLog.open(damaged)
-    #expect(last.recovery.outcome == .clean)
-    #expect(try TestLog.records(last) == ["new"])
-  }
-
   @Test func `an unsealed segment that was cut is damage`() throws {
     var image = try Self.killed(durable: 5)
     image.truncate(Self.first, to: 16_000)

@@ -16,21 +16,11 @@ import Testing
     moment: Int
   ) throws {
     let ledger = try Ledger.inMemory()
-    for _ in 0..<300 { try ledger.append(event(ledger)) }
-    var seen = 0
-    let error = try #require(throws: LedgerError.self) {
-      try ledger.forEachEvent(run: "r") { (view) throws(LedgerError) in
-        seen += 1
-        #expect(view.offset.rawValue == UInt64(seen))
-        if seen == moment {
-          try ledger.reset()
-          for _ in 0..<600 { try ledger.append(event(ledger, run: "other")) }
-        }
-        return true
-      }
+    let error = try error(reading: 300, of: ledger, at: moment) { () throws(LedgerError) in
+      try ledger.reset()
+      for _ in 0..<600 { try ledger.append(event(ledger, run: "other")) }
     }
     #expect(error.log?.code == .offsetNotKept)
-    #expect(seen == moment)
     #expect(try ledger.events(run: "r").isEmpty)
     #expect(try ledger.events(run: "other").count == 600)
   }
@@ -39,17 +29,26 @@ import Testing
     moment: Int
   ) throws {
     let ledger = try Ledger.inMemory()
-    for _ in 0..<300 { try ledger.append(event(ledger)) }
+    let error = try error(reading: 300, of: ledger, at: moment, change: ledger.close)
+    #expect(error.log?.code == .closed)
+  }
+
+  /// What a reading of a run of `count` events ends with, if `change` is done at its event number `moment`.
+  private func error(
+    reading count: Int, of ledger: Ledger, at moment: Int, change: () throws(LedgerError) -> Void
+  ) throws -> LedgerError {
+    for _ in 0..<count { try ledger.append(event(ledger)) }
     var seen = 0
     let error = try #require(throws: LedgerError.self) {
       try ledger.forEachEvent(run: "r") { (view) throws(LedgerError) in
         seen += 1
-        if seen == moment { try ledger.close() }
+        #expect(view.offset.rawValue == UInt64(seen))
+        if seen == moment { try change() }
         return true
       }
     }
-    #expect(error.log?.code == .closed)
     #expect(seen == moment)
+    return error
   }
 
   @Test func `a lazy collection is walked through once`() throws {
