@@ -56,7 +56,8 @@ extension SegmentedLog {
     }
   }
 
-  /// Calls `body` with each record of `offsets`, which rise, until it answers false; as single reads do it, but cheaper.
+  /// Calls `body` with each record of `offsets`, in that order, until it answers false; as single reads do it, but cheaper where
+  /// many that follow on each other are in one segment.
   package func forEachRecord(
     at offsets: [Offset], _ body: (Offset, RawSpan) throws(LogError) -> Bool
   ) throws(LogError) {
@@ -113,7 +114,9 @@ extension SegmentedLog {
       let (segment, next) = (published.segments[place], published.next)
       for offset in offsets.dropFirst() {
         // Whatever is the matter with it is said when it is asked for first.
-        guard offset < next, let frame = segment.frame(of: offset) else { break }
+        guard offset >= segment.firstOffset, offset < next, let frame = segment.frame(of: offset) else {
+          break
+        }
         frames.append(frame)
       }
       return (segment.readable, frames)

@@ -96,7 +96,7 @@ extension Ledger {
   }
 
   @_lifetime(copy record)
-  private func view(of record: RawSpan, at offset: Offset) throws(LedgerError) -> EventView {
+  func view(of record: RawSpan, at offset: Offset) throws(LedgerError) -> EventView {
     guard let view = EventView(record, at: offset, kindRule: kindRule) else {
       throw Self.corruptEvent(offset, "the record has not the shape of an event")
     }

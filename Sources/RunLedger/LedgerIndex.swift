@@ -149,6 +149,29 @@ package struct LedgerIndex: ~Copyable {
     return found
   }
 
+  /// The segments that have a value for each condition and a record in the range.
+  func plan(_ conditions: [PostingCondition], in offsets: ClosedRange<Offset>) -> QueryPlan {
+    var plan = QueryPlan(sealed: sealed.parts(with: conditions, in: offsets, seed: seed))
+    guard !growing.isEmpty, growing.first <= offsets.upperBound else { return plan }
+    let cursors = conditions.map { growing.postings.cursors(meeting: $0) }
+    if cursors.contains(where: \.isEmpty) { return plan }
+    let counts = cursors.map { $0.reduce(0) { $0 + growing.postings.count($1) } }
+    plan.growing = PlannedGrowingPart(first: growing.first, cursors: cursors, counts: counts)
+    return plan
+  }
+
+  /// The next entries of a term, as indexes in the segment; fewer than `limit` at its end. nil if the segment has ended.
+  func growingIndexes(
+    _ cursor: inout PostingIndex.Cursor, of part: PlannedGrowingPart, limit: Int
+  ) -> [UInt32]? {
+    guard growing.first == part.first else { return nil }
+    var indexes: [UInt32] = []
+    while indexes.count < limit, let offset = growing.postings.next(&cursor) {
+      indexes.append(UInt32(offset.rawValue - part.first.rawValue))
+    }
+    return indexes
+  }
+
   /// The values of a field by first appearance.
   package func names(of field: PostingField) -> [String] {
     var names = sealed.names(of: field)

@@ -44,6 +44,8 @@ struct PostingIndex: ~Copyable {
   /// By field, the number plus one of the term that was added to last: most events follow one of the same run, session and
   /// model.
   private var recent = InlineArray<5, UInt32>(repeating: 0)
+  /// The terms that are kinds.
+  private var kinds: [UInt32] = []
   private let seed: UInt64
 
   init(seed: UInt64) { self.seed = seed }
@@ -105,6 +107,7 @@ struct PostingIndex: ~Copyable {
     let address = names.allocate(name.byteCount)
     names.store(name, at: address)
     enter(UInt32(termCount), hash)
+    if field == .kind { kinds.append(UInt32(termCount)) }
     terms.append(
       Term(
         field: field, nameLength: UInt16(name.byteCount), hash: hash, name: address, head: 0, tail: 0,
@@ -170,6 +173,19 @@ struct PostingIndex: ~Copyable {
   /// nil if no record has this value.
   func cursor(_ field: Field, _ name: RawSpan) -> Cursor? {
     find(field, name, hash(field, name)).map { Cursor(id: $0) }
+  }
+
+  /// Of all terms that meet a condition.
+  func cursors(meeting condition: PostingCondition) -> [Cursor] {
+    guard condition.isPrefix else {
+      return cursor(condition.field, condition.name.utf8Span.span.rawBytes).map { [$0] } ?? []
+    }
+    // Only kinds are asked for by what they begin with, and there are few of those.
+    precondition(condition.field == .kind)
+    return kinds.filter { id in
+      let term = terms[TermID(id)]
+      return condition.holds(names.bytes(at: term.name, count: Int(term.nameLength)))
+    }.map { Cursor(id: TermID($0)) }
   }
 
   /// How many records have this value.

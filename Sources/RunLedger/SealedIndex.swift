@@ -29,6 +29,8 @@ struct SealedIndex: ~Copyable {
   private var entries: [Entry] = []
   /// Value numbers plus one, by hash.
   private var slots: [UInt32] = Array(repeating: 0, count: 64)
+  /// The values that are kinds.
+  private var kinds: [UInt32] = []
 
   // MARK: Parts
 
@@ -53,6 +55,7 @@ struct SealedIndex: ~Copyable {
         values.append(Value(field: term.field, hash: term.hash, head: entry, tail: entry))
         enterSlot(UInt32(values.count), term.hash)
         if term.field == .run { runCount += 1 }
+        if term.field == .kind { kinds.append(UInt32(values.count - 1)) }
       }
     }
   }
@@ -68,6 +71,7 @@ struct SealedIndex: ~Copyable {
     parts.removeFirst(dropped)
     values = []
     entries = []
+    kinds = []
     slots = Array(repeating: 0, count: 64)
     runCount = 0
     idCount = parts.reduce(0) { $0 + $1.idCount }
@@ -110,6 +114,49 @@ struct SealedIndex: ~Copyable {
     let entry = entries[Int(value.head)]
     let part = parts[Int(entry.part)]
     return part.name(part.term(Int(entry.term))).isEqual(to: name)
+  }
+
+  /// The parts that have a value for each condition and a record in the range, oldest first.
+  func parts(
+    with conditions: [PostingCondition], in offsets: ClosedRange<Offset>, seed: UInt64
+  ) -> [PlannedPart] {
+    var terms = parts.map { _ in [[Int]]() }
+    for (place, condition) in conditions.enumerated() {
+      for number in values(meeting: condition, seed) {
+        var next = values[number].head
+        while next != Self.none {
+          let entry = entries[Int(next)]
+          let part = Int(entry.part)
+          next = entry.next
+          // One that lacks a condition before needs none.
+          if terms[part].count < place { continue }
+          if terms[part].count == place { terms[part].append([]) }
+          terms[part][place].append(Int(entry.term))
+        }
+      }
+    }
+    return parts.indices.compactMap { place in
+      let part = parts[place]
+      guard terms[place].count == conditions.count, part.first <= offsets.upperBound,
+        offsets.lowerBound < part.end
+      else { return nil }
+      return PlannedPart(part: part, terms: terms[place])
+    }
+  }
+
+  private func values(meeting condition: PostingCondition, _ seed: UInt64) -> [Int] {
+    guard condition.isPrefix else {
+      let name = condition.name.utf8Span.span.rawBytes
+      let hash = PostingIndex.hash(condition.field, name, seed: seed)
+      return term(condition.field, name, hash).map { [$0] } ?? []
+    }
+    // Only kinds are asked for by what they begin with, and there are few of those.
+    precondition(condition.field == .kind)
+    return kinds.map { Int($0) }.filter { number in
+      let entry = entries[Int(values[number].head)]
+      let part = parts[Int(entry.part)]
+      return condition.holds(part.name(part.term(Int(entry.term))))
+    }
   }
 
   func names(of field: PostingField) -> [String] {

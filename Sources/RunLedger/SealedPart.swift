@@ -113,6 +113,23 @@ struct SealedPart: Sendable {
   @_lifetime(borrow self)
   func postings(_ term: Term) -> RawSpan { bytes.bytes.extracting(term.postings) }
 
+  /// Adds where a term's records are in the segment, in rising order.
+  func appendIndexes(of term: Term, to indexes: inout [UInt32]) {
+    let postings = postings(term)
+    var index = UInt64(term.firstIndex)
+    var byte = 0
+    indexes.append(UInt32(index))
+    for _ in 1..<max(1, term.count) {
+      guard let delta = Varint.read(postings, &byte), delta > 0, delta <= UInt64(term.lastIndex) else {
+        return
+      }
+      index += delta
+      // Beyond the last is no index of this term.
+      guard index <= UInt64(term.lastIndex) else { return }
+      indexes.append(UInt32(index))
+    }
+  }
+
   /// Adds the offsets of a term behind `after` to `found`, until there are `limit`. False once they are.
   func collect(
     _ term: Term, after: Offset, limit: Int, _ place: inout PostingPlace, _ found: inout [Offset]

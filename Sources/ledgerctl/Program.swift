@@ -3,7 +3,8 @@ enum Program {
   static let version = "ledgerctl 0.1.0"
 
   static let commands: [Command] = [
-    .create, .append, .import, .export, .get, .run, .runs, .tail, .stat, .verify, .dump, .snapshot, .restore,
+    .create, .append, .import, .export, .get, .run, .runs, .tail, .query, .stat, .verify, .dump, .snapshot,
+    .restore,
     .fork, .trim, .reset, .salvage, .help,
   ]
 

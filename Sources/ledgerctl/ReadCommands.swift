@@ -119,7 +119,7 @@ extension Command {
   }
 
   /// Writes an event with its offset; false once nobody reads on.
-  private static func write(_ view: borrowing EventView, _ console: Console) throws(LedgerError) -> Bool {
+  static func write(_ view: borrowing EventView, _ console: Console) throws(LedgerError) -> Bool {
     try console.output.add { (line) throws(LedgerError) in
       try view.appendJSONLine(to: &line, withOffset: true)
     }

@@ -30,6 +30,33 @@ import Testing
     #expect(try Tool.run("export", place.ledger).output == line + "\n")
   }
 
+  @Test func queryWritesTheEventsThatMeetAllConditions() throws {
+    let place = try Scratch()
+    let lines = (1...9).map {
+      Line.event("e-\($0)", run: "run-\($0 % 3)", turn: $0, at: "2025-03-04T09:00:0\($0)Z")
+    }
+    try Tool.run("import", place.ledger, input: lines.joined(separator: "\n"))
+    func at(_ numbers: Int...) -> String {
+      numbers.map { Line.at($0, lines[$0 - 1]) + "\n" }.joined()
+    }
+    #expect(try Tool.run("query", place.ledger, "--run", "run-1").output == at(1, 4, 7))
+    #expect(
+      try Tool.run("query", place.ledger, "--run", "run-1", "--reverse", "--limit", "2").output == at(7, 4))
+    #expect(try Tool.run("query", place.ledger, "--turn", "2..4", "--offset", "3..").output == at(3, 4))
+    #expect(
+      try Tool.run(
+        "query", place.ledger, "--since", "2025-03-04T09:00:03Z", "--until", "2025-03-04T09:00:05Z"
+      ).output == at(3, 4))
+    #expect(
+      try Tool.run("query", place.ledger, "--kind", "test.*", "--actor", "tester", "--count").output
+        == #"{"count":9}"# + "\n")
+    #expect(try Tool.run("query", place.ledger, "--kind", "test.*", "--actor", "nobody").output == "")
+    #expect(
+      try Tool.run("query", place.ledger, "--run", "run-2", "--explain").output
+        == #"{"matches":3,"segments":1,"postings":3,"records":3}"# + "\n")
+    #expect(try Tool.run("query", place.ledger, "--limit", "0").output == "")
+  }
+
   @Test func appendStoresOneEventAndSaysWhere() throws {
     let place = try Scratch()
     try Tool.run("create", place.ledger)

@@ -23,7 +23,11 @@ import Testing
   @Test(arguments: [
     ([], "no command is given"),
     (["exprt", "L"], "unknown command exprt; did you mean `export`?"),
-    (["query", "L"], "unknown command query; `ledgerctl help`"),
+    (["subscribe", "L"], "unknown command subscribe; `ledgerctl help`"),
+    (["query", "L", "--turn", "3"], "--turn 3 is no range; write it as 3..7, 3.. or ..7"),
+    (["query", "L", "--turn", "7..3"], "--turn 7..3 ends before it begins"),
+    (["query", "L", "--since", "noon"], "--since noon is no time"),
+    (["query", "L", "--count", "--limit", "3"], "leave --limit and --reverse out"),
     (["--frob"], "unknown option --frob"),
     (["stat"], "an argument is missing; write `ledgerctl stat LEDGER`"),
     (["stat", "L", "M"], "an argument too many"),

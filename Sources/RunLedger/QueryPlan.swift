@@ -1,0 +1,52 @@
+internal import LogEngine
+
+/// Where events with values for all conditions of a query may be: the segments, oldest first.
+struct QueryPlan {
+  var sealed: [PlannedPart] = []
+  var growing: PlannedGrowingPart?
+}
+
+/// A sealed segment, and of each condition the terms that meet it.
+struct PlannedPart {
+  let part: SealedPart
+  let terms: [[Int]]
+
+  /// How many entries each condition has, at most.
+  var counts: [Int] { terms.map { $0.reduce(0) { $0 + part.term($1).count } } }
+
+  /// In rising order.
+  func indexes(of condition: Int) -> [UInt32] {
+    var indexes: [UInt32] = []
+    for number in terms[condition] { part.appendIndexes(of: part.term(number), to: &indexes) }
+    if terms[condition].count > 1 { indexes.sort() }
+    return indexes
+  }
+}
+
+/// The segment that grows, as it was.
+struct PlannedGrowingPart {
+  let first: Offset
+  /// Of each condition, the terms that meet it.
+  let cursors: [[PostingIndex.Cursor]]
+  /// How many entries each condition had.
+  let counts: [Int]
+
+  /// So many entries are looked at while others wait for the index.
+  private static let entryCount = 4096
+
+  /// In rising order; nil if the segment has ended since.
+  func indexes(of condition: Int, in index: EventIndex) -> [UInt32]? {
+    var indexes: [UInt32] = []
+    for cursor in cursors[condition] {
+      var cursor = cursor
+      while true {
+        let found = index.withLock { $0.growingIndexes(&cursor, of: self, limit: Self.entryCount) }
+        guard let found else { return nil }
+        indexes += found
+        if found.count < Self.entryCount { break }
+      }
+    }
+    if cursors[condition].count > 1 { indexes.sort() }
+    return indexes
+  }
+}
