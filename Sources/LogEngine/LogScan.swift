@@ -26,8 +26,8 @@ struct LogScan: ~Copyable {
     var endsInSyncFrame = false
     /// As far as a sidecar has it, so that it need not be written again.
     var sidecarEnd: FilePosition?
-    /// The application's index of a segment that was read to its seal.
-    var index: StoredBytes?
+    /// Read to its seal, for the application's index.
+    var lacksSidecar = false
     var nextOffset: Offset { header.firstOffset.advanced(by: UInt64(positions.count)) }
   }
 
@@ -145,7 +145,11 @@ struct LogScan: ~Copyable {
     }
     if segment.isSealed {
       if keepsSources { segment.source = try SegmentSource.sealed(file, length: segment.end.rawValue) }
-      if segment.sidecarEnd != segment.end { segment.index = index?.endSegment() }
+      if let index, segment.sidecarEnd != segment.end {
+        index.endSegment()
+        // At once, for bytes take less memory.
+        segment.lacksSidecar = index.encodeSegment(at: header.firstOffset) != nil
+      }
     }
     segments.append(segment)
   }

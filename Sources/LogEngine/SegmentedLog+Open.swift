@@ -314,8 +314,8 @@ extension SegmentedLog {
     var drafts = scan.segments.compactMap(SidecarDraft.init)
     // One without a record has nothing to be found, and starts where its successor does.
     if case .sealed = recovered.state, !last.isSealed, last.tally.recordCount > 0, let index {
-      drafts.append(
-        SidecarDraft(header, recovered.end, last.tally, positions: last.positions, index: index.endSegment()))
+      index.endSegment()
+      drafts.append(SidecarDraft(header, recovered.end, last.tally, positions: last.positions))
     }
     let log = SegmentedLog(
       directory: directory, environment: environment, options: options, id: header.log,

@@ -18,12 +18,13 @@ extension SegmentedLog {
   func queueSidecar(ofSealed header: SegmentHeader, _ end: FilePosition, _ tally: SegmentTally) {
     guard let index, tally.recordCount > 0 else { return }
     let positions = published.withLock { $0.segments[$0.segments.count - 1].positions }
-    write([SidecarDraft(header, end, tally, positions: positions, index: index.endSegment())])
+    index.endSegment()
+    write([SidecarDraft(header, end, tally, positions: positions)])
   }
 
   /// A sidecar for the active segment, which ends in a sync frame.
   func queueSidecar(of active: ActiveSegment, _ header: SegmentHeader) {
-    guard let index, active.extent.quietEnd == active.end, active.extent.sidecarEnd != active.end else {
+    guard index != nil, active.extent.quietEnd == active.end, active.extent.sidecarEnd != active.end else {
       return
     }
     let positions = published.withLock { $0.segments[$0.segments.count - 1].positions }
@@ -34,22 +35,22 @@ extension SegmentedLog {
         try active.file.read(into: &space, at: range.lowerBound)
       }
     } catch { return }
-    let bytes = index.encodeSegment()
     let draft = SidecarDraft(
       header: SidecarHeader(
         header, end: active.end, isSealed: false, tally: active.extent.tally,
-        witness: XXH3.hash64(witness.bytes),
-        indexByteCount: bytes.count),
-      positions: positions, index: bytes)
+        witness: XXH3.hash64(witness.bytes)),
+      positions: positions)
     sidecarDrafts.withLock { $0.append(draft) }
   }
 
   /// Writes what is to be written, on this thread. To be called while housekeeping.
   func writeSidecars() {
     while let draft = sidecarDrafts.withLock({ $0.isEmpty ? nil : $0.removeFirst() }) {
-      guard isLive(draft.header.number) else { continue }
+      guard isLive(draft.header.number), let bytes = index?.encodeSegment(at: draft.header.firstOffset) else {
+        continue
+      }
       do throws(FileSystemError) {
-        let sidecar = try draft.write(in: directory)
+        let sidecar = try draft.write(bytes, in: directory)
         if draft.header.isSealed { takeOver(sidecar) }
         counted.withLock { $0.sidecarsWritten += 1 }
       } catch {
@@ -80,18 +81,16 @@ extension SegmentedLog {
 extension SidecarDraft {
   /// For a sealed segment.
   init(
-    _ header: SegmentHeader, _ end: FilePosition, _ tally: SegmentTally, positions: PositionTable,
-    index: StoredBytes
+    _ header: SegmentHeader, _ end: FilePosition, _ tally: SegmentTally, positions: PositionTable
   ) {
     self.init(
-      header: SidecarHeader(
-        header, end: end, isSealed: true, tally: tally, witness: 0, indexByteCount: index.count),
-      positions: positions, index: index)
+      header: SidecarHeader(header, end: end, isSealed: true, tally: tally, witness: 0),
+      positions: positions)
   }
 
   /// For a segment that had to be read.
   init?(_ segment: LogScan.Segment) {
-    guard let index = segment.index, segment.isSealed, segment.tally.recordCount > 0 else { return nil }
-    self.init(segment.header, segment.end, segment.tally, positions: segment.positions, index: index)
+    guard segment.lacksSidecar, segment.tally.recordCount > 0 else { return nil }
+    self.init(segment.header, segment.end, segment.tally, positions: segment.positions)
   }
 }

@@ -20,7 +20,7 @@ package struct SidecarHeader: Sendable, Hashable {
   /// XXH3 of the bytes before `end`, as many as ``witness(before:)`` says, which tells two histories of one segment apart; 0 for a
   /// sealed one.
   var witness: UInt64
-  var indexByteCount: UInt64
+  var indexByteCount: UInt64 = 0
   /// Of everything behind the header.
   var contentDigest: UInt64 = 0
 
@@ -83,8 +83,7 @@ package struct SidecarHeader: Sendable, Hashable {
   }
 
   init(
-    _ header: SegmentHeader, end: FilePosition, isSealed: Bool, tally: SegmentTally, witness: UInt64,
-    indexByteCount: Int
+    _ header: SegmentHeader, end: FilePosition, isSealed: Bool, tally: SegmentTally, witness: UInt64
   ) {
     log = header.log
     application = header.application
@@ -95,7 +94,6 @@ package struct SidecarHeader: Sendable, Hashable {
     self.isSealed = isSealed
     self.tally = tally
     self.witness = witness
-    self.indexByteCount = UInt64(indexByteCount)
   }
 
   /// The bytes of a segment that an unsealed sidecar which ends here answers for.
@@ -207,20 +205,19 @@ extension Sidecar {
   }
 }
 
-/// A sidecar that is to be written.
+/// A sidecar that is to be written; its header is complete but for what is said of the index.
 struct SidecarDraft: Sendable {
   var header: SidecarHeader
   var positions: PositionTable
-  var index: StoredBytes
 
   /// Writes it under a temporary name, syncs it, and gives it its name, in the place of an older one. Returns what readers
   /// share from here on.
-  func write(in directory: LogDirectory) throws(FileSystemError) -> Sidecar {
+  func write(_ index: StoredBytes, in directory: LogDirectory) throws(FileSystemError) -> Sidecar {
     let target = directory.path(of: LogDirectory.sidecarName(of: header.number))
     let temporary = target + LogDirectory.temporarySuffix
     try directory.removeIfPresent(temporary)
     do throws(FileSystemError) {
-      let (file, header) = try write(as: temporary, in: directory)
+      let (file, header) = try write(index, as: temporary, in: directory)
       try directory.fileSystem.rename(temporary, to: target)
       return try Sidecar.map(file, header)
     } catch {
@@ -230,14 +227,15 @@ struct SidecarDraft: Sendable {
   }
 
   private func write(
-    as temporary: String, in directory: LogDirectory
+    _ index: StoredBytes, as temporary: String, in directory: LogDirectory
   ) throws(FileSystemError) -> (any LogFile, SidecarHeader) {
+    var header = header
+    header.indexByteCount = UInt64(index.count)
     let file = try directory.fileSystem.open(temporary, .createNew)
     var blocks = Blocks(file: file)
     try positions.encode { (bytes) throws(FileSystemError) in try blocks.put(bytes) }
     try blocks.padTo(header.indexStart)
     try blocks.put(index.bytes)
-    var header = header
     header.contentDigest = try blocks.finish()
     try file.write(header.encode().bytes, at: 0)
     try file.sync()

@@ -38,8 +38,17 @@ final class EventIndex: RecordIndex, Sendable {
     withLock { $0.restoreSegment(bytes, count: count, isSealed: isSealed) }
   }
 
-  func encodeSegment() -> StoredBytes { withLock { $0.encodeSegment() } }
-  func endSegment() -> StoredBytes { withLock { $0.endSegment() } }
+  func endSegment() { withLock { $0.endSegment() } }
+
+  func encodeSegment(at first: Offset) -> StoredBytes? {
+    // Appends and reads wait for the lock, and not for this; in order, since those before a sealed segment are.
+    while let part = withLock({ $0.oldestEnded(through: first) }) {
+      let sealed = part.sealed()
+      withLock { $0.seal(part, sealed) }
+    }
+    return withLock { $0.bytes(ofSegmentAt: first) }
+  }
+
   func moveSegment(at first: Offset, to bytes: StoredBytes) {
     withLock { $0.moveSegment(at: first, to: bytes) }
   }

@@ -19,7 +19,11 @@ struct IDIndex: ~Copyable {
   static let tagLimit = 32
 
   private var shards: FixedArray<Shard>
-  private(set) var count = 0
+  /// Segments whose ids are in sidecars, and not yet in each shard.
+  private var waiting: [SealedPart] = []
+  /// Which shards have them; empty if none waits.
+  private var isEntered: [Bool] = []
+  private var enteredCount = 0
 
   init() {
     shards = FixedArray(count: 1 << Int(Self.shardBits)) { Shard(capacity: Self.firstCapacity($0)) }
@@ -36,49 +40,66 @@ struct IDIndex: ~Copyable {
 
   mutating func insert(_ hash: UInt64, _ offset: Offset) {
     shards[Self.shard(of: hash)].insert(Self.tag(of: hash) << Self.offsetBits | offset.rawValue)
-    count += 1
+  }
+
+  // MARK: From sidecars
+
+  /// Notes the ids of a segment. They are entered a shard at a time, once something in it is asked for: nobody who opens a
+  /// ledger waits for all of them, and who asks for little enters little.
+  mutating func insert(_ part: SealedPart) {
+    // A shard is entered once.
+    if enteredCount > 0 { for shard in shards.indices where !isEntered[shard] { enter(shard) } }
+    if waiting.isEmpty { isEntered = Array(repeating: false, count: shards.count) }
+    waiting.append(part)
   }
 
   private static let fewCount = 2000
 
-  /// Enters the ids of whole segments: shard by shard, so that the processor's cache holds what is worked on.
-  mutating func insert(_ parts: [SealedPart]) {
-    var next = parts.map { _ in 0 }
+  @inline(never)
+  private mutating func enter(_ shard: Int) {
+    let start = UInt64(shard) << (32 - Self.shardBits)
+    let hashes = start..<start + 1 << (32 - Self.shardBits)
     var added: [UInt64] = []
-    added.reserveCapacity(parts.reduce(0) { $0 + $1.idCount } / shards.count * 9 / 8)
-    for shard in shards.indices {
-      let end = UInt64(shard + 1) << (32 - Self.shardBits)
-      added.removeAll(keepingCapacity: true)
-      for (place, part) in parts.enumerated() {
-        var number = next[place]
-        while number < part.idCount {
-          let id = part.id(number)
-          if UInt64(id.hash) >= end { break }
-          added.append(Self.tag(of: UInt64(id.hash) << 32) << Self.offsetBits | id.offset.rawValue)
-          number += 1
-        }
-        next[place] = number
+    added.reserveCapacity(waiting.reduce(0) { $0 + $1.idCount } / shards.count * 9 / 8)
+    for part in waiting {
+      var number = part.firstID(from: hashes.lowerBound)
+      while number < part.idCount {
+        let id = part.id(number)
+        guard hashes.contains(UInt64(id.hash)) else { break }
+        added.append(Self.tag(of: UInt64(id.hash) << 32) << Self.offsetBits | id.offset.rawValue)
+        number += 1
       }
-      // By tag, since the offsets of one tag rise already, unless somebody made the parts up. For a few the digits are not worth
-      // their counters.
-      if added.count > Self.fewCount { added = added.sorted(byBits: Self.offsetBits..<64) }
-      var isRising = true
-      for place in added.indices.dropFirst() where added[place - 1] > added[place] { isRising = false }
-      if !isRising { added.sort() }
-      shards[shard].insert(rising: added, spread: shard % 8)
     }
-    for part in parts { count += part.idCount }
+    // By tag, since the offsets of one tag rise already, unless somebody made the parts up. For a few the digits are not worth
+    // their counters.
+    if added.count > Self.fewCount { added = added.sorted(byBits: Self.offsetBits..<64) }
+    var isRising = true
+    for place in added.indices.dropFirst() where added[place - 1] > added[place] { isRising = false }
+    if !isRising { added.sort() }
+    shards[shard].insert(rising: added, spread: shard % 8)
+    isEntered[shard] = true
+    enteredCount += 1
+    if enteredCount == shards.count { forgetWaiting() }
   }
 
-  /// Forgets the offsets below `start`.
+  private mutating func forgetWaiting() {
+    waiting = []
+    isEntered = []
+    enteredCount = 0
+  }
+
+  /// Forgets the offsets below `start`; of a segment, all or none.
   mutating func removeAll(below start: Offset) {
-    count = 0
-    for shard in shards.indices { count += shards[shard].removeAll(below: start) }
+    waiting.removeAll { $0.end <= start }
+    if waiting.isEmpty { forgetWaiting() }
+    for shard in shards.indices { shards[shard].removeAll(below: start) }
   }
 
   /// The first offset behind `offset` whose id has this hash's tag: as a rule there is one or none.
-  func candidate(_ hash: UInt64, after offset: Offset) -> Offset? {
-    shards[Self.shard(of: hash)].candidate(Self.tag(of: hash), after: offset)
+  mutating func candidate(_ hash: UInt64, after offset: Offset) -> Offset? {
+    let shard = Self.shard(of: hash)
+    if !waiting.isEmpty, !isEntered[shard] { enter(shard) }
+    return shards[shard].candidate(Self.tag(of: hash), after: offset)
   }
 
   /// Bytes of memory.
@@ -208,14 +229,12 @@ struct IDIndex: ~Copyable {
       if needed > capacity { capacity = needed + needed / 100 * spread }
     }
 
-    /// Returns how many are left.
-    mutating func removeAll(below start: Offset) -> Int {
+    mutating func removeAll(below start: Offset) {
       let old = slots.take()
       lay(old.count) { place in
         let value = old[place]
         return value & (1 << IDIndex.offsetBits - 1) >= start.rawValue ? value : 0
       }
-      return count
     }
 
     @inline(never)

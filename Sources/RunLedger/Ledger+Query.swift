@@ -107,21 +107,24 @@ private struct Query {
     if conditions.isEmpty { return try scan(first...last, body) }
     while true {
       let plan = ledger.index.withLock { $0.plan(conditions, in: first...last) }
-      var growing: Found?
-      if let part = plan.growing {
-        // First, in either order: if it has ended since, it is a sealed segment of the next plan.
-        let index = ledger.index
-        growing = find(part.first, part.counts, in: first...last) { part.indexes(of: $0, in: index) }
-        if growing == nil { continue }
+      // First, in either order: one that has been sealed since is among the sealed of the next plan.
+      let index = ledger.index
+      var unsealed: [Found] = []
+      for part in plan.unsealed {
+        find(part.first, part.counts, in: first...last) { part.indexes(of: $0, in: index) }
+          .map { unsealed.append($0) }
       }
-      return try take(plan.sealed, growing, in: first...last, body)
+      guard unsealed.count == plan.unsealed.count else { continue }
+      return try take(plan.sealed, unsealed, in: first...last, body)
     }
   }
 
   private mutating func take(
-    _ sealed: [PlannedPart], _ growing: Found?, in offsets: ClosedRange<Offset>, _ body: Body
+    _ sealed: [PlannedPart], _ unsealed: [Found], in offsets: ClosedRange<Offset>, _ body: Body
   ) throws(LedgerError) {
-    if order == .backward, let growing, try !read(growing, body) { return }
+    if order == .backward {
+      for found in unsealed.reversed() where try !read(found, body) { return }
+    }
     for place in sealed.indices {
       let planned = sealed[order == .forward ? place : sealed.count - 1 - place]
       let found = find(planned.part.first, planned.counts, in: offsets) { condition in
@@ -129,7 +132,9 @@ private struct Query {
       }
       if let found, try !read(found, body) { return }
     }
-    if order == .forward, let growing { _ = try read(growing, body) }
+    if order == .forward {
+      for found in unsealed where try !read(found, body) { return }
+    }
   }
 
   // MARK: By the index

@@ -119,8 +119,6 @@ public final class Ledger: Sendable {
       }
       throw LedgerError(error)
     }
-    // Whoever writes needs them with the first append. A reader may never.
-    if options.access == .readWrite { index.withLock { $0.loadIDs() } }
     let ledger = Ledger(log: log, environment: environment, options: options, index: index)
     if let wanted = options.kindRule, wanted != ledger.kindRule, log.recovery.outcome != .created {
       try ledger.close()

@@ -4,15 +4,16 @@ package import LogEngine
 /// in the segment's sidecar and only mapped.
 package struct LedgerIndex: ~Copyable {
   private var ids = IDIndex()
-  /// Segments whose ids are not in `ids` yet.
-  private var unloaded: [SealedPart] = []
   private var sealed = SealedIndex()
+  /// Segments behind those that have ended and have no bytes yet, oldest first.
+  private var ended: [EndedPart] = []
+  /// The segment that events are added to.
   private var growing: GrowingPart
   /// What was below is gone.
   private(set) var start: Offset = 1
   /// For hashes of ids and terms.
   private(set) var seed: UInt64
-  /// How many runs the segment that grows has that no other has.
+  /// How many runs there are that no sealed segment has.
   private var newRunCount = 0
 
   /// A seed that nobody who names events knows, so that nobody can make their hashes meet. Sidecars bring their own.
@@ -34,44 +35,62 @@ package struct LedgerIndex: ~Copyable {
     growing.addID(idHash, offset)
     view.forEachPosting { field, name in
       guard growing.postings.add(field, name, offset), field == .run else { return }
-      if sealed.term(.run, name, growing.postings.hash(.run, name)) == nil { newRunCount += 1 }
+      if isNew(.run, name, before: ended.count) { newRunCount += 1 }
     }
   }
 
   // MARK: Segments
 
   package mutating func beginSegment(at first: Offset) {
-    if !growing.isEmpty { _ = endSegment() }
+    endSegment()
     growing = GrowingPart(first: first, seed: seed)
   }
 
-  package mutating func endSegment() -> StoredBytes {
-    let bytes = growing.encode(seed: seed)
-    guard !growing.isEmpty,
-      let part = SealedPart(bytes, first: growing.first, count: growing.count, isInMemory: true)
-    else {
-      return bytes
-    }
-    sealed.add(part)
-    growing = GrowingPart(first: growing.first.advanced(by: UInt64(growing.count)), seed: seed)
-    newRunCount = 0
-    return bytes
+  /// What is added from here on is another segment's. This costs little; ``EndedPart/sealed()`` makes the bytes.
+  package mutating func endSegment() {
+    guard !growing.isEmpty else { return }
+    var part = GrowingPart(first: growing.end, seed: seed)
+    swap(&part, &growing)
+    ended.append(EndedPart(part))
   }
 
-  package func encodeSegment() -> StoredBytes { growing.encode(seed: seed) }
+  /// The oldest segment that has ended and has no bytes yet, if it is none behind `first`.
+  func oldestEnded(through first: Offset) -> EndedPart? {
+    ended.first.flatMap { $0.part.first <= first ? $0 : nil }
+  }
+
+  /// From here on the bytes are looked up in. Nothing is done if the segment was dropped meanwhile.
+  mutating func seal(_ part: EndedPart, _ bytes: SealedPart) {
+    guard ended.first === part else { return }
+    ended.removeFirst()
+    let known = sealed.runCount
+    sealed.add(bytes)
+    newRunCount -= sealed.runCount - known
+  }
+
+  package mutating func sealEnded() {
+    while let part = ended.first { seal(part, part.sealed()) }
+  }
+
+  /// The index of the segment that begins there, unless it has ended and not been sealed.
+  package func bytes(ofSegmentAt first: Offset) -> StoredBytes? {
+    if growing.first == first { return growing.isEmpty ? nil : growing.encode() }
+    return sealed.parts.first { $0.first == first }?.bytes
+  }
 
   package mutating func restoreSegment(_ bytes: StoredBytes, count: Int, isSealed: Bool) -> Bool {
     // What is in a sidecar comes first.
     precondition(growing.isEmpty)
+    sealEnded()
     guard let part = SealedPart(bytes, first: growing.first, count: count, isInMemory: false) else {
       return false
     }
     // The first one decides.
-    guard part.seed == seed || (sealed.parts.isEmpty && ids.count == 0) else { return false }
+    guard part.seed == seed || self.count == 0 else { return false }
     if isSealed {
       seed = part.seed
       sealed.add(part)
-      unloaded.append(part)
+      ids.insert(part)
       growing = GrowingPart(first: growing.first.advanced(by: UInt64(count)), seed: seed)
       return true
     }
@@ -79,38 +98,41 @@ package struct LedgerIndex: ~Copyable {
     // Not before: what was begun with the other seed goes on if this is of no use.
     seed = part.seed
     growing = restored
-    ids.insert([part])
-    newRunCount = 0
-    for number in 0..<part.termCount {
-      let term = part.term(number)
-      if term.field == .run, sealed.term(.run, part.name(term), term.hash) == nil { newRunCount += 1 }
-    }
+    ids.insert(part)
+    countNewRuns()
     return true
   }
 
   mutating func moveSegment(at first: Offset, to bytes: StoredBytes) { sealed.move(partAt: first, to: bytes) }
+
+  private mutating func countNewRuns() {
+    var count = 0
+    forEachNewName(of: .run) { _ in count += 1 }
+    newRunCount = count
+  }
 
   /// Segments that end below are gone: all or none of a segment's records are below. The one that grows was begun
   /// behind them, and has no record yet.
   package mutating func removeAll(below offset: Offset) {
     precondition(growing.isEmpty && growing.first >= offset)
     start = max(start, offset)
-    unloaded.removeAll { $0.end <= offset }
     sealed.removeAll(below: offset)
+    ended.removeAll { $0.part.end <= offset }
+    countNewRuns()
     ids.removeAll(below: offset)
   }
 
   // MARK: Looking up
 
   /// How many events there are.
-  package var count: Int { sealed.idCount + growing.idCount }
+  package var count: Int { ended.reduce(sealed.idCount + growing.idCount) { $0 + $1.part.idCount } }
 
   package var runCount: Int { sealed.runCount + newRunCount }
 
   /// Does no event have an id of one of these hashes?
   mutating func areNew(_ hashes: ArraySlice<UInt64>) -> Bool {
-    loadIDs()
-    return hashes.allSatisfy { ids.candidate($0, after: .zero) == nil }
+    for hash in hashes where ids.candidate(hash, after: .zero) != nil { return false }
+    return true
   }
 
   /// The first offset behind `offset` at which an event of this id may be; read the record to know.
@@ -119,15 +141,7 @@ package struct LedgerIndex: ~Copyable {
   }
 
   mutating func candidate(idHash: UInt64, after offset: Offset) -> Offset? {
-    loadIDs()
-    return ids.candidate(idHash, after: offset)
-  }
-
-  /// Enters the ids of sidecars, which looking one up needs.
-  mutating func loadIDs() {
-    guard !unloaded.isEmpty else { return }
-    ids.insert(unloaded)
-    unloaded = []
+    ids.candidate(idHash, after: offset)
   }
 
   /// The next offsets of a value behind `after`, in order; none at the end. `place` saves looking for it again.
@@ -136,55 +150,67 @@ package struct LedgerIndex: ~Copyable {
   ) -> [Offset] {
     var found: [Offset] = []
     found.reserveCapacity(limit)
-    sealed.collect(field, name, growing.postings.hash(field, name), after, limit, &place, &found)
-    if place.growing == nil || place.growingFirst != growing.first {
-      place.growing = growing.postings.cursor(field, name)
-      place.growingFirst = growing.first
-    }
-    guard var cursor = place.growing else { return found }
-    while found.count < limit, let offset = growing.postings.next(&cursor) {
-      if offset > after { found.append(offset) }
-    }
-    place.growing = cursor
+    let hash = growing.postings.hash(field, name)
+    sealed.collect(field, name, hash, after, limit, &place, &found)
+    for ended in ended { ended.part.collect(field, name, hash, after, limit, &place, &found) }
+    growing.collect(field, name, hash, after, limit, &place, &found)
     return found
   }
 
   /// The segments that have a value for each condition and a record in the range.
   func plan(_ conditions: [PostingCondition], in offsets: ClosedRange<Offset>) -> QueryPlan {
     var plan = QueryPlan(sealed: sealed.parts(with: conditions, in: offsets, seed: seed))
-    guard !growing.isEmpty, growing.first <= offsets.upperBound else { return plan }
-    let cursors = conditions.map { growing.postings.cursors(meeting: $0) }
-    if cursors.contains(where: \.isEmpty) { return plan }
-    let counts = cursors.map { $0.reduce(0) { $0 + growing.postings.count($1) } }
-    plan.growing = PlannedGrowingPart(first: growing.first, cursors: cursors, counts: counts)
+    for ended in ended { ended.part.plan(conditions, in: offsets).map { plan.unsealed.append($0) } }
+    growing.plan(conditions, in: offsets).map { plan.unsealed.append($0) }
     return plan
   }
 
-  /// The next entries of a term, as indexes in the segment; fewer than `limit` at its end. nil if the segment has ended.
-  func growingIndexes(
+  /// The next entries of a term, as indexes in the segment; fewer than `limit` at its end. nil if the segment is sealed by now,
+  /// or gone.
+  func unsealedIndexes(
     _ cursor: inout PostingIndex.Cursor, of part: PlannedGrowingPart, limit: Int
   ) -> [UInt32]? {
-    guard growing.first == part.first else { return nil }
-    var indexes: [UInt32] = []
-    while indexes.count < limit, let offset = growing.postings.next(&cursor) {
-      indexes.append(UInt32(offset.rawValue - part.first.rawValue))
-    }
-    return indexes
+    if growing.first == part.first { return growing.indexes(&cursor, limit: limit) }
+    return ended.first { $0.part.first == part.first }?.part.indexes(&cursor, limit: limit)
   }
 
   /// The values of a field by first appearance.
   package func names(of field: PostingField) -> [String] {
     var names = sealed.names(of: field)
-    growing.postings.forEachName(of: field) { name in
-      if sealed.term(field, name, growing.postings.hash(field, name)) == nil { names.append(name.text) }
-    }
+    forEachNewName(of: field) { names.append($0.text) }
     return names
+  }
+
+  /// The values that no sealed segment has, by first appearance.
+  private func forEachNewName(of field: PostingField, _ body: (RawSpan) -> Void) {
+    for place in ended.indices {
+      ended[place].part.postings.forEachName(of: field) { name in
+        if isNew(field, name, before: place) { body(name) }
+      }
+    }
+    growing.postings.forEachName(of: field) { name in
+      if isNew(field, name, before: ended.count) { body(name) }
+    }
+  }
+
+  /// Has no sealed segment this value, nor one of so many that have ended?
+  private func isNew(_ field: PostingField, _ name: RawSpan, before place: Int) -> Bool {
+    let hash = growing.postings.hash(field, name)
+    if sealed.term(field, name, hash) != nil { return false }
+    for ended in ended.prefix(place) where ended.part.postings.cursor(field, name, hash) != nil {
+      return false
+    }
+    return true
   }
 
   /// Bytes of memory: for everything but names, and for names.
   var byteCounts: (index: Int, names: Int) {
-    let postings = growing.postings.byteCounts
-    return (ids.byteCount + sealed.byteCount + growing.idCount * 8 + postings.index, postings.names)
+    var sum = growing.byteCounts
+    for ended in ended {
+      let more = ended.part.byteCounts
+      sum = (sum.index + more.index, sum.names + more.names)
+    }
+    return (ids.byteCount + sealed.byteCount + sum.index, sum.names)
   }
 }
 
@@ -195,8 +221,9 @@ package struct PostingPlace: Sendable {
   var byte = 0
   var last: Offset = .zero
   var read = 0
-  fileprivate(set) var growing: PostingIndex.Cursor?
-  fileprivate(set) var growingFirst: Offset = .zero
+  /// The same in a segment that is not sealed.
+  var unsealed: Offset = .zero
+  var cursor: PostingIndex.Cursor?
 
   package init() {}
 }

@@ -46,7 +46,7 @@ struct PostingIndex: ~Copyable {
   private var recent = InlineArray<5, UInt32>(repeating: 0)
   /// The terms that are kinds.
   private var kinds: [UInt32] = []
-  private let seed: UInt64
+  let seed: UInt64
 
   init(seed: UInt64) { self.seed = seed }
 
@@ -171,14 +171,15 @@ struct PostingIndex: ~Copyable {
   }
 
   /// nil if no record has this value.
-  func cursor(_ field: Field, _ name: RawSpan) -> Cursor? {
-    find(field, name, hash(field, name)).map { Cursor(id: $0) }
+  func cursor(_ field: Field, _ name: RawSpan, _ hash: UInt32) -> Cursor? {
+    find(field, name, hash).map { Cursor(id: $0) }
   }
 
   /// Of all terms that meet a condition.
   func cursors(meeting condition: PostingCondition) -> [Cursor] {
     guard condition.isPrefix else {
-      return cursor(condition.field, condition.name.utf8Span.span.rawBytes).map { [$0] } ?? []
+      let name = condition.name.utf8Span.span.rawBytes
+      return cursor(condition.field, name, hash(condition.field, name)).map { [$0] } ?? []
     }
     // Only kinds are asked for by what they begin with, and there are few of those.
     precondition(condition.field == .kind)
@@ -190,6 +191,9 @@ struct PostingIndex: ~Copyable {
 
   /// How many records have this value.
   func count(_ cursor: Cursor) -> Int { Int(terms[cursor.id].count) }
+
+  /// The last offset that has this value.
+  func last(_ cursor: Cursor) -> Offset { terms[cursor.id].last }
 
   /// The next offset in rising order; nil at the end.
   func next(_ cursor: inout Cursor) -> Offset? {

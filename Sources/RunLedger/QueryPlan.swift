@@ -3,7 +3,7 @@ internal import LogEngine
 /// Where events with values for all conditions of a query may be: the segments, oldest first.
 struct QueryPlan {
   var sealed: [PlannedPart] = []
-  var growing: PlannedGrowingPart?
+  var unsealed: [PlannedGrowingPart] = []
 }
 
 /// A sealed segment, and of each condition the terms that meet it.
@@ -23,7 +23,7 @@ struct PlannedPart {
   }
 }
 
-/// The segment that grows, as it was.
+/// A segment that is not sealed, as it was.
 struct PlannedGrowingPart {
   let first: Offset
   /// Of each condition, the terms that meet it.
@@ -34,13 +34,13 @@ struct PlannedGrowingPart {
   /// So many entries are looked at while others wait for the index.
   private static let entryCount = 4096
 
-  /// In rising order; nil if the segment has ended since.
+  /// In rising order; nil if the segment has been sealed since.
   func indexes(of condition: Int, in index: EventIndex) -> [UInt32]? {
     var indexes: [UInt32] = []
     for cursor in cursors[condition] {
       var cursor = cursor
       while true {
-        let found = index.withLock { $0.growingIndexes(&cursor, of: self, limit: Self.entryCount) }
+        let found = index.withLock { $0.unsealedIndexes(&cursor, of: self, limit: Self.entryCount) }
         guard let found else { return nil }
         indexes += found
         if found.count < Self.entryCount { break }

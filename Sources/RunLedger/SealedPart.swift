@@ -94,6 +94,16 @@ struct SealedPart: Sendable {
     return (UInt32(word >> 32), first.advanced(by: index))
   }
 
+  /// The first id whose hash is not below this one.
+  func firstID(from hash: UInt64) -> Int {
+    var (low, high) = (0, idCount)
+    while low < high {
+      let middle = (low + high) / 2
+      if UInt64(id(middle).hash) < hash { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
+
   func term(_ number: Int) -> Term {
     let bytes = bytes.bytes
     let place = Self.headerByteCount + idCount * Self.idByteCount + number * Self.termByteCount

@@ -191,8 +191,8 @@ import Testing
     let opened = try directory.openSegment(SegmentNumber(1))
     let draft = SidecarDraft(
       header, FilePosition(9000), SegmentTally(headerChecksum: opened.headerChecksum),
-      positions: PositionTable(), index: TextIndex().encodeSegment())
-    _ = try draft.write(in: directory)
+      positions: PositionTable())
+    _ = try draft.write(StoredBytes(copying: RawSpan()), in: directory)
     try SidecarTests.check(try DiskImage(of: forged), [RecoveryTests.record(0)], "no record")
   }
 }

@@ -143,8 +143,8 @@ import Testing
       let index = StoredBytes(copying: [UInt8](repeating: 9, count: count).span.rawBytes)
       var tally = SegmentTally(headerChecksum: 6)
       tally.recordCount = 1
-      let draft = SidecarDraft(segment, FilePosition(9000), tally, positions: positions, index: index)
-      _ = try draft.write(in: directory)
+      let draft = SidecarDraft(segment, FilePosition(9000), tally, positions: positions)
+      _ = try draft.write(index, in: directory)
       let read = Sidecar.readAll(for: [segment], in: directory)[segment.number]
       let isSame = read?.index.bytes.isEqual(to: index.bytes)
       #expect(isSame == true, "\(count) bytes")

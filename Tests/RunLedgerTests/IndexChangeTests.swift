@@ -26,26 +26,69 @@ import Testing
       try ledger.append(.test("id-\(number)", run: "run-\(number / 3)", actor: "actor-\(number)"))
     }
     #expect(ledger.size.segments > 3)
-    try SidecarIndexTests.check(ledger, "sealed in memory")
+    try SidecarIndexTests.check(ledger, "ended")
     environment.advance(by: .zero)
     try SidecarIndexTests.check(ledger, "in sidecars")
     try ledger.close()
     try SidecarIndexTests.check(try SidecarAttackTests.open(disk, SeededEnvironment(seed: 2)), "opened again")
   }
 
-  @Test func `what is trimmed before its ids were looked up is not found, and may come again`() throws {
+  /// The index of events `id-0`, `id-1` and so on, two to a run, in segments of so many.
+  private static func parts(_ count: Int, of size: Int) throws -> [(first: Offset, bytes: StoredBytes)] {
     var index = LedgerIndex(seed: 1)
-    index.beginSegment(at: 1)
-    var parts: [(first: Offset, bytes: StoredBytes)] = []
-    for number in 0..<6 {
-      var record = ByteBuffer()
-      EventRecord.encode(try .test("id-\(number)", run: "run-\(number / 2)"), into: &record)
-      guard let view = EventView(record.bytes, at: Offset(UInt64(number + 1)), kindRule: .dotted) else {
-        return #expect(Bool(false), "an event was encoded")
-      }
-      index.add(view)
-      if number % 2 == 1 { parts.append((Offset(UInt64(number)), index.endSegment())) }
+    return try (0..<count).map { part in
+      let first = Offset(UInt64(part * size + 1))
+      index.beginSegment(at: first)
+      for number in part * size..<(part + 1) * size { try add(number, to: &index) }
+      index.endSegment()
+      index.sealEnded()
+      let bytes = index.bytes(ofSegmentAt: first)
+      return (first, try #require(bytes))
     }
+  }
+
+  private static func add(_ number: Int, to index: inout LedgerIndex) throws {
+    var record = ByteBuffer()
+    EventRecord.encode(try .test("id-\(number)", run: "run-\(number / 2)"), into: &record)
+    guard let view = EventView(record.bytes, at: Offset(UInt64(number + 1)), kindRule: .dotted) else {
+      return #expect(Bool(false), "an event was encoded")
+    }
+    index.add(view)
+  }
+
+  @Test(arguments: [UInt64](1...4)) func `ids of sidecars are found whatever was asked for before`(
+    seed: UInt64
+  ) throws {
+    var numbers = SeededGenerator(seed: seed)
+    var index = LedgerIndex(seed: 2)
+    for part in try Self.parts(8, of: 100) {
+      index.beginSegment(at: part.first)
+      let isRestored = index.restoreSegment(part.bytes, count: 100, isSealed: true)
+      #expect(isRestored)
+    }
+    index.beginSegment(at: 801)
+    var ids = 0..<800
+    for _ in 0..<4000 {
+      switch Int.random(in: 0..<1000, using: &numbers) {
+      case 0 where ids.lowerBound < 800:
+        index.beginSegment(at: Offset(UInt64(ids.upperBound + 1)))
+        ids = (ids.lowerBound + 100)..<ids.upperBound
+        index.removeAll(below: Offset(UInt64(ids.lowerBound + 1)))
+      case 1...100:
+        try Self.add(ids.upperBound, to: &index)
+        ids = ids.lowerBound..<ids.upperBound + 1
+      default:
+        let number = Int.random(in: 0..<ids.upperBound + 10, using: &numbers)
+        let found = index.candidate(id: "id-\(number)".utf8Span.span.rawBytes, after: .zero)
+        guard found == (ids.contains(number) ? Offset(UInt64(number + 1)) : nil) else {
+          return #expect(Bool(false), "id-\(number) of \(ids) is at \(String(describing: found))")
+        }
+      }
+    }
+  }
+
+  @Test func `what is trimmed before its ids were looked up is not found, and may come again`() throws {
+    let parts = try Self.parts(3, of: 2)
     // As a reader restores them, who has not looked up any id yet.
     var restored = LedgerIndex(seed: 2)
     for part in parts {

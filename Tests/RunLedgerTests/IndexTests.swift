@@ -22,13 +22,13 @@ import Testing
       hashes.append(hash)
       index.insert(hash, Offset(UInt64(offset)))
     }
-    #expect(index.count == 20_000)
     var ofTag: [UInt64: [Offset]] = [:]
     for (place, hash) in hashes.enumerated() {
       ofTag[hash >> 32, default: []].append(Offset(UInt64(place + 1)))
     }
     for hash in hashes {
-      #expect(index.candidates(hash) == Array(ofTag[hash >> 32, default: []].prefix(IDIndex.tagLimit)))
+      let found = index.candidates(hash)
+      #expect(found == Array(ofTag[hash >> 32, default: []].prefix(IDIndex.tagLimit)))
     }
     var strangers = 0
     for _ in 0..<20_000 { strangers += index.candidates(numbers.next()).count }
@@ -51,8 +51,10 @@ import Testing
       var index = IDIndex()
       // So many that entering each behind all others would take minutes.
       for offset in 1...200_000 { index.insert(hash, Offset(UInt64(offset))) }
-      #expect(index.candidates(hash) == (1...UInt64(IDIndex.tagLimit)).map { Offset($0) })
-      #expect(index.candidates(hash ^ (1 << 40)).isEmpty)
+      let found = index.candidates(hash)
+      #expect(found == (1...UInt64(IDIndex.tagLimit)).map { Offset($0) })
+      let others = index.candidates(hash ^ (1 << 40))
+      #expect(others.isEmpty)
     }
   }
 
@@ -61,7 +63,8 @@ import Testing
       var index = IDIndex()
       for step in 0..<500 { index.insert(first + UInt64(step) << 32, Offset(UInt64(step + 1))) }
       for step in 0..<500 {
-        #expect(index.candidates(first + UInt64(step) << 32) == [Offset(UInt64(step + 1))])
+        let found = index.candidates(first + UInt64(step) << 32)
+        #expect(found == [Offset(UInt64(step + 1))])
       }
     }
   }
@@ -70,8 +73,9 @@ import Testing
     var index = IDIndex()
     index.insert(.max, .max)
     index.insert(0, .max)
-    #expect(index.candidates(.max) == [.max])
-    #expect(index.candidates(0) == [.max])
+    let (last, first) = (index.candidates(.max), index.candidates(0))
+    #expect(last == [.max])
+    #expect(first == [.max])
   }
 
   @Test(arguments: [UInt64](1...4)) func `postings give back every offset of every term in order`(
@@ -149,8 +153,12 @@ import Testing
   }
 }
 
+extension PostingIndex {
+  fileprivate func cursor(_ field: Field, _ name: RawSpan) -> Cursor? { cursor(field, name, hash(field, name)) }
+}
+
 extension IDIndex {
-  func candidates(_ hash: UInt64) -> [Offset] {
+  mutating func candidates(_ hash: UInt64) -> [Offset] {
     var found: [Offset] = []
     while let next = candidate(hash, after: found.last ?? .zero) { found.append(next) }
     return found

@@ -49,7 +49,7 @@ import Testing
     var part = GrowingPart(first: 1, seed: 7)
     part.addID(1 << 32, 1)
     for field in PostingField.allCases { _ = part.postings.add(field, "x".utf8Span.span.rawBytes, 1) }
-    let encoded = part.encode(seed: 7)
+    let encoded = part.encode()
     let sound = (0..<encoded.count).map { encoded.bytes.loadUInt8(at: $0) }
     func isBelieved(_ bytes: [UInt8]) -> Bool {
       SealedPart(StoredBytes(copying: bytes.span.rawBytes), first: 1, count: 1, isInMemory: true) != nil

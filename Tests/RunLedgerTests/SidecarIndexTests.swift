@@ -68,8 +68,11 @@ import Testing
     try Self.check(reader, "seed \(seed), for reading")
   }
 
-  @Test func `a walk goes on while the segment under it is sealed`() throws {
-    let ledger = try Self.open(MemoryFileSystem())
+  @Test(arguments: [0, 1, 10]) func `a walk goes on while the segment under it ends, is sealed and moves`(
+    everyEvents: Int
+  ) throws {
+    let environment = SeededEnvironment(seed: 3)
+    let ledger = try SidecarAttackTests.open(MemoryFileSystem(), environment)
     var numbers = SeededGenerator(seed: 1)
     for number in 0..<50 { try ledger.append(Self.event(number, &numbers)) }
     var added = 50
@@ -80,6 +83,7 @@ import Testing
         throw error
       } catch {}
       added += 1
+      if everyEvents > 0, added % everyEvents == 0 { environment.advance(by: .zero) }
       return true
     }
     #expect(try seen == ledger.offsets(of: .kind, "turn.started").filter { $0 <= 50 })

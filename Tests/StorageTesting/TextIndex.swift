@@ -66,8 +66,8 @@ package final class TextIndex: RecordIndex {
     return true
   }
 
-  package func encodeSegment() -> StoredBytes {
-    let texts = state.withLock { $0.segments[$0.last] ?? [] }
+  package func encodeSegment(at first: Offset) -> StoredBytes? {
+    guard let texts = state.withLock({ $0.segments[first] }), !texts.isEmpty else { return nil }
     var buffer = ByteBuffer()
     for text in texts {
       buffer.append(UInt32(text.utf8.count))
@@ -76,7 +76,7 @@ package final class TextIndex: RecordIndex {
     return StoredBytes(copying: buffer.bytes)
   }
 
-  package func endSegment() -> StoredBytes { encodeSegment() }
+  package func endSegment() {}
 
   package func moveSegment(at first: Offset, to bytes: StoredBytes) {}
 

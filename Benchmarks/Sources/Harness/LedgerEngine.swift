@@ -55,10 +55,10 @@ package final class LedgerEngine: Engine {
     }
   }
 
-  /// The public interface finds events by id, run and offset; anything else is a scan.
   package func filter(_ field: Field, _ value: String, _ body: RowBody) throws {
-    try ledger.forEachEvent { view throws(LedgerError) in
-      if (field == .kind ? view.kind : view.actor).equals(value) { body(view.id, view.runID, view.payload) }
+    let filter = field == .kind ? EventFilter(kind: .exactly(value)) : EventFilter(actor: value)
+    try ledger.forEachEvent(where: filter) { view throws(LedgerError) in
+      body(view.id, view.runID, view.payload)
       return true
     }
   }
