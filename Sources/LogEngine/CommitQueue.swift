@@ -1,8 +1,8 @@
 /// Who writes what waits to be written: a pure state machine behind the group commit.
 ///
-/// Appends queue up in the order their records will have. One caller at a time leads: it takes what has queued up, commits
-/// that as one write and one sync, and hands the lead to the first of those that came meanwhile. Nobody waits for a timer:
-/// a group is what arrived while the group before it was being synced.
+/// Appends queue up in the order their records will have. One at a time leads: it takes what has queued up, commits that as
+/// one write and one sync, and then what came meanwhile. Nobody waits for a timer: a group is what arrived while the group
+/// before it was being synced.
 struct CommitQueue<Entry> {
   private var waiting: [Entry] = []
   private(set) var isLed = false
@@ -37,10 +37,10 @@ struct CommitQueue<Entry> {
     return Array(waiting[..<end])
   }
 
-  /// Ends the leader's turn; nobody else calls it. The entry whose owner leads from here on; nil if nothing waits.
-  mutating func handOver() -> Entry? {
+  /// Ends the leader's turn; nobody else calls it. True: entries wait, and the leader has to see to it that somebody leads.
+  mutating func handOver() -> Bool {
     precondition(isLed)
     isLed = count > 0
-    return waiting.first
+    return isLed
   }
 }

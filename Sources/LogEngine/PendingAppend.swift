@@ -15,12 +15,12 @@ package final class PendingAppend: Sendable {
   /// What a thread finds when it listens.
   private enum Heard {
     case word(Word)
-    case nothing(Monitor<Word?>)
+    case nothing(Monitor<Outcome?>)
   }
 
   @safe private enum Waiter {
     case nobody
-    case thread(Monitor<Word?>)
+    case thread(Monitor<Outcome?>)
     case task(UnsafeContinuation<Outcome, Never>)
   }
 
@@ -42,21 +42,18 @@ package final class PendingAppend: Sendable {
   let batch: Mutex<RecordBatch>
   let byteCount: Int
   let isDurable: Bool
-  /// The owner is a task. It runs when the pool has a thread for it, so nothing may wait for it to lead.
-  let isOfTask: Bool
   /// Called by the leader, in the order of the log: once the records can be read, or it is clear that they will not be,
   /// and before anybody of the group hears a word.
   let onSettled: @Sendable (Outcome, borrowing RecordBatch) -> Void
   private let state = Mutex(State())
 
   init(
-    _ batch: consuming RecordBatch, isDurable: Bool, isOfTask: Bool,
+    _ batch: consuming RecordBatch, isDurable: Bool,
     onSettled: @escaping @Sendable (Outcome, borrowing RecordBatch) -> Void
   ) {
     byteCount = batch.byteCount
     self.batch = Mutex(batch)
     self.isDurable = isDurable
-    self.isOfTask = isOfTask
     self.onSettled = onSettled
   }
 
@@ -70,15 +67,8 @@ package final class PendingAppend: Sendable {
     }
   }
 
-  /// Tells the owner, a thread, to lead; heard once.
-  func tellToLead() {
-    let waiter = state.withLock { state in
-      let waiter = state.waiter
-      if case .thread = waiter { state.waiter = .nobody } else { state.leads = true }
-      return waiter
-    }
-    if case .thread(let monitor) = waiter { monitor.update { $0 = .leads } }
-  }
+  /// Tells the owner, a thread that does not wait yet, to lead; heard once.
+  func tellToLead() { state.withLock { $0.leads = true } }
 
   /// Tells the owner what became of it.
   func settle(_ outcome: Outcome) {
@@ -90,7 +80,7 @@ package final class PendingAppend: Sendable {
     }
     switch waiter {
     case .nobody: break
-    case .thread(let monitor): monitor.update { $0 = .settled(outcome) }
+    case .thread(let monitor): monitor.update { $0 = outcome }
     case .task(let continuation): unsafe continuation.resume(returning: outcome)
     }
   }
@@ -99,13 +89,13 @@ package final class PendingAppend: Sendable {
   func hear() -> Word {
     let heard: Heard = state.withLock { state in
       if let word = state.takeWord() { return .word(word) }
-      let monitor = Monitor<Word?>(nil)
+      let monitor = Monitor<Outcome?>(nil)
       state.waiter = .thread(monitor)
       return .nothing(monitor)
     }
     switch heard {
     case .word(let word): return word
-    case .nothing(let monitor): return monitor.wait { $0.take() }
+    case .nothing(let monitor): return .settled(monitor.wait { $0.take() })
     }
   }
 

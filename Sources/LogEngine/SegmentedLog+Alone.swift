@@ -7,10 +7,6 @@ extension SegmentedLog {
   /// ``handOverLead()`` but what ``commitLeading(_:durably:onStored:)`` is given. False if somebody leads.
   package func takeLead() -> Bool { commits.withLock { $0.takeLead() } }
 
-  package func handOverLead() {
-    if let next = commits.withLock({ $0.handOver() }), !letLead(next) { lead() }
-  }
-
   /// Commits a batch that has records, by who has the lead: as submitting it and waiting for its outcome, without the queue.
   /// `onStored` is called in the order of the log, with the batch and the offset of its first record, once they can be read.
   /// Returns that offset, and whether they are durable.

@@ -38,8 +38,11 @@ extension SegmentedLog {
     onSettled: @escaping @Sendable (PendingAppend.Outcome, borrowing RecordBatch) -> Void = { _, _ in }
   ) -> PendingAppend {
     let pending = PendingAppend(
-      batch, isDurable: durably ?? (syncPolicy == .always), isOfTask: isOfTask, onSettled: onSettled)
-    if commits.withLock({ $0.add(pending) }), !letLead(pending) { lead() }
+      batch, isDurable: durably ?? (syncPolicy == .always), onSettled: onSettled)
+    if commits.withLock({ $0.add(pending) }) {
+      // A task may never run again while the threads of its pool wait behind it.
+      if !isOfTask { pending.tellToLead() } else if !letWorkerLead() { lead() }
+    }
     return pending
   }
 
@@ -64,25 +67,24 @@ extension SegmentedLog {
   /// So much is gathered for one write; a larger batch is written by itself.
   private static let groupByteCount = 4 << 20
 
-  /// Sees to it that somebody leads, with this append first: its owner if that is a thread, or else the worker. A task may
-  /// never run again while the threads of its pool wait behind it. False: there is no thread, so the caller has to lead.
-  func letLead(_ pending: PendingAppend) -> Bool {
-    if pending.isOfTask { return worker.perform { [self] in lead() } }
-    pending.tellToLead()
-    return true
-  }
+  /// False: there is no thread for it, so the caller has to lead.
+  private func letWorkerLead() -> Bool { worker.perform { [self] in lead(isWorker: true) } }
 
-  /// Commits what has queued up, hands the lead on, and tells everybody.
-  func lead() {
+  /// Commits what has queued up, and tells everybody. Who came to append commits one group and leaves the next to the worker, which
+  /// goes on until nothing waits: were the lead handed from one to another, the disk would wait each time until that one runs.
+  func lead(isWorker: Bool = false) {
     var goesOn = true
     while goesOn {
       let group = commits.withLock { $0.takeGroup(byteLimit: Self.groupByteCount) { $0.byteCount } }
       let outcomes = writer.withLock { commit(group, &$0) }
-      // First the next leader, so that the disk is not kept waiting.
-      let next = commits.withLock { $0.handOver() }
-      goesOn = next.map { !letLead($0) } ?? false
+      goesOn = commits.withLock { $0.handOver() } && (isWorker || !letWorkerLead())
       for (pending, outcome) in zip(group, outcomes) { pending.settle(outcome) }
     }
+  }
+
+  /// Ends the turn of who took the lead without an append in the queue.
+  package func handOverLead() {
+    if commits.withLock({ $0.handOver() }), !letWorkerLead() { lead() }
   }
 
   /// Appends that are committed together. Each is settled in its turn.

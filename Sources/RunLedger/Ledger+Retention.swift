@@ -1,4 +1,5 @@
 public import LogEngine
+internal import PlatformIO
 internal import Synchronization
 
 extension Ledger {
@@ -26,7 +27,7 @@ extension Ledger {
       let spans = try onLog { () throws(LogError) in try log.segmentSpans() }
       if let byteCount { start = max(start, Self.start(of: spans, keeping: byteCount)) }
       if let time { start = max(start, try self.start(of: spans, olderThan: time)) }
-      return try deciding.withLock { (_) throws(LedgerError) in
+      return try deciding.withLock { () throws(LedgerError) in
         // As for a reset: what was decided before, duplicates among it, takes effect before.
         _ = log.outcome(of: log.submit(RecordBatch(), durably: false))
         return try onLog { () throws(LogError) in try log.drop(before: start) }

@@ -1,4 +1,5 @@
 internal import LogEngine
+internal import PlatformIO
 internal import Synchronization
 
 /// Appends that meet others, or repeat what is there: decided one after the other, and committed in groups.
@@ -39,7 +40,7 @@ extension Ledger {
     _ events: [Event], _ draft: inout Draft, _ onConflict: ConflictPolicy, _ durably: Bool?,
     byTask isOfTask: Bool
   ) throws(LedgerError) -> Submitted {
-    try deciding.withLock { (_) throws(LedgerError) in
+    try deciding.withLock { () throws(LedgerError) in
       guard !onTheirWay.withLock({ $0.contains(anyOf: draft.hashes) }) else {
         return Submitted(pending: log.submit(RecordBatch(), durably: false, byTask: isOfTask))
       }

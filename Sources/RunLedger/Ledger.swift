@@ -22,7 +22,7 @@ public final class Ledger: Sendable {
   /// Held for moments, by readers too.
   let index: EventIndex
   /// Held while it is decided what of a call is new, not while that is written.
-  let deciding = Mutex(())
+  let deciding = UnfairLock()
   /// Held for moments.
   let onTheirWay = Mutex(OnTheirWay())
   /// An empty draft's memory, to be used again. Held for moments.
@@ -229,7 +229,7 @@ public final class Ledger: Sendable {
     try onLog { () throws(LogError) in try log.checkProcess() }
     // Copies first: while one is made, nobody who decides what to append may have to wait for it.
     try log.excludingCopies { () throws(LedgerError) in
-      try deciding.withLock { (_) throws(LedgerError) in
+      try deciding.withLock { () throws(LedgerError) in
         // What was decided before takes effect before: behind the reset its duplicates would be duplicates of nothing. If it
         // fails, those who wait for it are told, and a reset that cannot be done for the same reason says so itself.
         _ = log.outcome(of: log.submit(RecordBatch(), durably: false))
