@@ -134,7 +134,8 @@ final class EndedPart: @unchecked Sendable {
   init(_ part: consuming GrowingPart) { self.part = part }
 
   func sealed() -> SealedPart {
-    guard let sealed = SealedPart(part.encode(), first: part.first, count: part.count, isInMemory: true) else {
+    guard let sealed = SealedPart(part.encode(), first: part.first, count: part.count, isInMemory: true)
+    else {
       preconditionFailure("an index was encoded that is none")
     }
     return sealed

@@ -154,7 +154,9 @@ import Testing
 }
 
 extension PostingIndex {
-  fileprivate func cursor(_ field: Field, _ name: RawSpan) -> Cursor? { cursor(field, name, hash(field, name)) }
+  fileprivate func cursor(_ field: Field, _ name: RawSpan) -> Cursor? {
+    cursor(field, name, hash(field, name))
+  }
 }
 
 extension IDIndex {
