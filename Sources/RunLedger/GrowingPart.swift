@@ -17,8 +17,10 @@ struct GrowingPart: ~Copyable {
   /// What was encoded; nil if the postings are not what their terms say.
   init?(_ part: SealedPart, seed: UInt64) {
     self.init(first: part.first, seed: seed)
-    for number in 0..<part.termCount {
-      guard postings.restore(part.term(number), part) else { return nil }
+    // Names are listed by first appearance.
+    let terms = (0..<part.termCount).map { part.term($0) }.sorted { $0.firstIndex < $1.firstIndex }
+    for term in terms {
+      guard postings.restore(term, part) else { return nil }
     }
     ids.reserveCapacity(part.idCount)
     for number in 0..<part.idCount {

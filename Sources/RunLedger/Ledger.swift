@@ -177,7 +177,7 @@ public final class Ledger: Sendable {
   /// How many events can be found.
   public var eventCount: Int { index.withLock { $0.count } }
 
-  /// How many runs there are.
+  /// How many runs there are. Cost: a look at each run the first time it is asked for, then at those of the newest segments.
   public var runCount: Int { index.withLock { $0.runCount } }
 
   /// Bytes of memory the indexes use: apart from the names of runs, kinds, actors, sessions and models, and for those.

@@ -13,8 +13,6 @@ package struct LedgerIndex: ~Copyable {
   private(set) var start: Offset = 1
   /// For hashes of ids and terms.
   private(set) var seed: UInt64
-  /// How many runs there are that no sealed segment has.
-  private var newRunCount = 0
 
   /// A seed that nobody who names events knows, so that nobody can make their hashes meet. Sidecars bring their own.
   package init(seed: UInt64) {
@@ -34,8 +32,7 @@ package struct LedgerIndex: ~Copyable {
     ids.insert(idHash, offset)
     growing.addID(idHash, offset)
     view.forEachPosting { field, name in
-      guard growing.postings.add(field, name, offset), field == .run else { return }
-      if isNew(.run, name, before: ended.count) { newRunCount += 1 }
+      growing.postings.add(field, name, offset)
     }
   }
 
@@ -63,9 +60,7 @@ package struct LedgerIndex: ~Copyable {
   mutating func seal(_ part: EndedPart, _ bytes: SealedPart) {
     guard ended.first === part else { return }
     ended.removeFirst()
-    let known = sealed.runCount
     sealed.add(bytes)
-    newRunCount -= sealed.runCount - known
   }
 
   package mutating func sealEnded() {
@@ -99,17 +94,10 @@ package struct LedgerIndex: ~Copyable {
     seed = part.seed
     growing = restored
     ids.insert(part)
-    countNewRuns()
     return true
   }
 
   mutating func moveSegment(at first: Offset, to bytes: StoredBytes) { sealed.move(partAt: first, to: bytes) }
-
-  private mutating func countNewRuns() {
-    var count = 0
-    forEachNewName(of: .run) { _ in count += 1 }
-    newRunCount = count
-  }
 
   /// Segments that end below are gone: all or none of a segment's records are below. The one that grows was begun
   /// behind them, and has no record yet.
@@ -118,7 +106,6 @@ package struct LedgerIndex: ~Copyable {
     start = max(start, offset)
     sealed.removeAll(below: offset)
     ended.removeAll { $0.part.end <= offset }
-    countNewRuns()
     ids.removeAll(below: offset)
   }
 
@@ -127,7 +114,13 @@ package struct LedgerIndex: ~Copyable {
   /// How many events there are.
   package var count: Int { ended.reduce(sealed.idCount + growing.idCount) { $0 + $1.part.idCount } }
 
-  package var runCount: Int { sealed.runCount + newRunCount }
+  package var runCount: Int {
+    mutating get {
+      var count = sealed.runCount
+      forEachNewName(of: .run) { _ in count += 1 }
+      return count
+    }
+  }
 
   /// Does no event have an id of one of these hashes?
   mutating func areNew(_ hashes: ArraySlice<UInt64>) -> Bool {
@@ -145,7 +138,7 @@ package struct LedgerIndex: ~Copyable {
   }
 
   /// The next offsets of a value behind `after`, in order; none at the end. `place` saves looking for it again.
-  package func offsets(
+  package mutating func offsets(
     _ field: PostingField, _ name: RawSpan, after: Offset, limit: Int, _ place: inout PostingPlace
   ) -> [Offset] {
     var found: [Offset] = []
@@ -158,7 +151,7 @@ package struct LedgerIndex: ~Copyable {
   }
 
   /// The segments that have a value for each condition and a record in the range.
-  func plan(_ conditions: [PostingCondition], in offsets: ClosedRange<Offset>) -> QueryPlan {
+  mutating func plan(_ conditions: [PostingCondition], in offsets: ClosedRange<Offset>) -> QueryPlan {
     var plan = QueryPlan(sealed: sealed.parts(with: conditions, in: offsets, seed: seed))
     for ended in ended { ended.part.plan(conditions, in: offsets).map { plan.unsealed.append($0) } }
     growing.plan(conditions, in: offsets).map { plan.unsealed.append($0) }
@@ -175,14 +168,15 @@ package struct LedgerIndex: ~Copyable {
   }
 
   /// The values of a field by first appearance.
-  package func names(of field: PostingField) -> [String] {
+  package mutating func names(of field: PostingField) -> [String] {
     var names = sealed.names(of: field)
     forEachNewName(of: field) { names.append($0.text) }
     return names
   }
 
   /// The values that no sealed segment has, by first appearance.
-  private func forEachNewName(of field: PostingField, _ body: (RawSpan) -> Void) {
+  private mutating func forEachNewName(of field: PostingField, _ body: (RawSpan) -> Void) {
+    sealed.catchUp()
     for place in ended.indices {
       ended[place].part.postings.forEachName(of: field) { name in
         if isNew(field, name, before: place) { body(name) }
@@ -196,7 +190,7 @@ package struct LedgerIndex: ~Copyable {
   /// Has no sealed segment this value, nor one of so many that have ended?
   private func isNew(_ field: PostingField, _ name: RawSpan, before place: Int) -> Bool {
     let hash = growing.postings.hash(field, name)
-    if sealed.term(field, name, hash) != nil { return false }
+    if sealed.contains(field, name, hash) { return false }
     for ended in ended.prefix(place) where ended.part.postings.cursor(field, name, hash) != nil {
       return false
     }

@@ -60,20 +60,16 @@ struct PostingIndex: ~Copyable {
 
   // MARK: Adding
 
-  /// Notes that the record at `offset`, which is above all before it, has this value. True if it is the first one.
-  @discardableResult
-  mutating func add(_ field: Field, _ name: RawSpan, _ offset: Offset) -> Bool {
+  /// Notes that the record at `offset`, which is above all before it, has this value.
+  mutating func add(_ field: Field, _ name: RawSpan, _ offset: Offset) {
     let last = recent[Int(field.rawValue)]
     if last != 0, isTerm(terms[TermID(last - 1)], field, name) {
-      Self.add(offset, to: &terms[TermID(last - 1)], &postings)
-      return false
+      return Self.add(offset, to: &terms[TermID(last - 1)], &postings)
     }
     let hash = hash(field, name)
-    let found = find(field, name, hash)
-    let id = found ?? insert(field, name, hash, offset)
+    let id = find(field, name, hash) ?? insert(field, name, hash, offset)
     Self.add(offset, to: &terms[id], &postings)
     recent[Int(field.rawValue)] = UInt32(id + 1)
-    return found == nil
   }
 
   func hash(_ field: Field, _ name: RawSpan) -> UInt32 { Self.hash(field, name, seed: seed) }
@@ -238,9 +234,14 @@ struct PostingIndex: ~Copyable {
 
   // MARK: Sidecars
 
-  /// Calls `body` with each term and its name, by first appearance, and with what writes its deltas.
+  /// Calls `body` with each term and its name, by hash, and with what writes its deltas.
   func forEachTerm(_ body: (Encoded, RawSpan, (inout ByteBuffer) -> Void) -> Void) {
-    for id in 0..<termCount {
+    // The same terms give the same bytes, in whatever order they were entered.
+    let ids = (0..<termCount).sorted {
+      let (left, right) = (terms[$0], terms[$1])
+      return (left.hash, left.first, left.field.rawValue) < (right.hash, right.first, right.field.rawValue)
+    }
+    for id in ids {
       let term = terms[id]
       let encoded = Encoded(
         field: term.field, hash: term.hash, count: term.count, first: term.first, last: term.last)

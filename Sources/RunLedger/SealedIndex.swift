@@ -1,36 +1,15 @@
 internal import LogEngine
 
 /// The indexes of all segments that do not grow any more, and one dictionary over them: which segments have a value.
+///
+/// The dictionary is made a shard at a time, and as far as it is behind, once a value in that shard is asked for: neither who
+/// opens a ledger waits for all of it, nor who appends when a segment is sealed or old ones are dropped.
 struct SealedIndex: ~Copyable {
+  private static let shardBits: UInt32 = 8
+
   private(set) var parts: [SealedPart] = []
   private(set) var idCount = 0
-  private(set) var runCount = 0
-
-  /// A value: one of all segments, in the order of first appearance.
-  private struct Value {
-    var field: PostingField
-    var hash: UInt32
-    /// Its first and its last entry.
-    var head: UInt32
-    var tail: UInt32
-  }
-
-  /// A value in one segment.
-  private struct Entry {
-    var part: UInt32
-    var term: UInt32
-    /// The value's entry in the next segment that has it; `none` at the end.
-    var next: UInt32
-  }
-
-  private static let none = UInt32.max
-
-  private var values: [Value] = []
-  private var entries: [Entry] = []
-  /// Value numbers plus one, by hash.
-  private var slots: [UInt32] = Array(repeating: 0, count: 64)
-  /// The values that are kinds.
-  private var kinds: [UInt32] = []
+  private var shards = FixedArray(count: 1 << Int(shardBits)) { _ in Shard() }
 
   // MARK: Parts
 
@@ -38,26 +17,6 @@ struct SealedIndex: ~Copyable {
   mutating func add(_ part: SealedPart) {
     parts.append(part)
     idCount += part.idCount
-    enter(parts.count - 1)
-  }
-
-  private mutating func enter(_ number: Int) {
-    let part = parts[number]
-    for termNumber in 0..<part.termCount {
-      let term = part.term(termNumber)
-      let entry = UInt32(entries.count)
-      entries.append(Entry(part: UInt32(number), term: UInt32(termNumber), next: Self.none))
-      if let value = self.term(term.field, part.name(term), term.hash) {
-        entries[Int(values[value].tail)].next = entry
-        values[value].tail = entry
-      } else {
-        if (values.count + 1) * 4 > slots.count * 3 { growSlots() }
-        values.append(Value(field: term.field, hash: term.hash, head: entry, tail: entry))
-        enterSlot(UInt32(values.count), term.hash)
-        if term.field == .run { runCount += 1 }
-        if term.field == .kind { kinds.append(UInt32(values.count - 1)) }
-      }
-    }
   }
 
   mutating func move(partAt first: Offset, to bytes: StoredBytes) {
@@ -67,65 +26,171 @@ struct SealedIndex: ~Copyable {
 
   mutating func removeAll(below offset: Offset) {
     guard let first = parts.first, first.first < offset else { return }
-    let dropped = parts.prefix { $0.end <= offset }.count
-    parts.removeFirst(dropped)
-    values = []
-    entries = []
-    kinds = []
-    slots = Array(repeating: 0, count: 64)
-    runCount = 0
+    parts.removeFirst(parts.prefix { $0.end <= offset }.count)
     idCount = parts.reduce(0) { $0 + $1.idCount }
-    for number in parts.indices { enter(number) }
+    for shard in shards.indices { shards[shard] = Shard() }
   }
 
   var byteCount: Int {
-    var sum = values.capacity * MemoryLayout<Value>.stride + entries.capacity * MemoryLayout<Entry>.stride
-    sum += slots.count * 4 + parts.capacity * MemoryLayout<SealedPart>.stride
+    var sum = parts.capacity * MemoryLayout<SealedPart>.stride + shards.count * MemoryLayout<Shard>.stride
+    for shard in shards.indices { sum += shards[shard].byteCount }
     for part in parts where part.isInMemory { sum += part.bytes.count }
     return sum
   }
 
+  // MARK: Shards
+
+  private func shard(of hash: UInt32) -> Int { Int(hash >> (32 - Self.shardBits)) }
+
+  private mutating func catchUp(_ shard: Int) {
+    if shards[shard].partCount < parts.count { enter(shard) }
+  }
+
+  /// From here on every value can be found.
+  mutating func catchUp() {
+    for shard in shards.indices { catchUp(shard) }
+  }
+
+  @inline(never)
+  private mutating func enter(_ shard: Int) {
+    let start = UInt64(shard) << (32 - UInt64(Self.shardBits))
+    let hashes = start..<start + 1 << (32 - UInt64(Self.shardBits))
+    for number in shards[shard].partCount..<parts.count {
+      let part = parts[number]
+      var term = part.firstTerm(from: hashes.lowerBound)
+      while term < part.termCount, hashes.contains(UInt64(part.termHash(term))) {
+        shards[shard].enter(UInt32(number), UInt32(term), parts)
+        term += 1
+      }
+    }
+    shards[shard].partCount = parts.count
+  }
+
+  /// A value: one of all segments.
+  struct Value {
+    var field: PostingField
+    var hash: UInt32
+    /// Its first and its last entry.
+    var head: UInt32
+    var tail: UInt32
+  }
+
+  /// A value in one segment.
+  struct Entry {
+    var part: UInt32
+    var term: UInt32
+    /// The value's entry in the next segment that has it; `none` at the end.
+    var next: UInt32
+
+    static let none = UInt32.max
+  }
+
+  // Not private, as for ``IDIndex/Shard``.
+  struct Shard {
+    /// So many of the parts are entered.
+    var partCount = 0
+    private(set) var values: [Value] = []
+    private(set) var entries: [Entry] = []
+    /// Value numbers plus one, by hash, with the hash above them.
+    private var slots: [UInt64] = []
+    /// The values that are kinds, and how many are runs.
+    private(set) var kinds: [UInt32] = []
+    private(set) var runCount = 0
+
+    var byteCount: Int {
+      values.capacity * MemoryLayout<Value>.stride + entries.capacity * MemoryLayout<Entry>.stride
+        + slots.capacity * 8
+    }
+
+    mutating func enter(_ partNumber: UInt32, _ termNumber: UInt32, _ parts: [SealedPart]) {
+      let part = parts[Int(partNumber)]
+      let term = part.term(Int(termNumber))
+      let entry = UInt32(entries.count)
+      entries.append(Entry(part: partNumber, term: termNumber, next: Entry.none))
+      if let value = find(term.field, part.name(term), term.hash, parts) {
+        entries[Int(values[value].tail)].next = entry
+        values[value].tail = entry
+        return
+      }
+      if (values.count + 1) * 4 > slots.count * 3 { growSlots() }
+      if term.field == .run { runCount += 1 }
+      if term.field == .kind { kinds.append(UInt32(values.count)) }
+      values.append(Value(field: term.field, hash: term.hash, head: entry, tail: entry))
+      enterSlot(UInt32(values.count), term.hash)
+    }
+
+    private mutating func growSlots() {
+      slots = Array(repeating: 0, count: max(16, slots.count * 2))
+      for (number, value) in values.enumerated() { enterSlot(UInt32(number + 1), value.hash) }
+    }
+
+    private mutating func enterSlot(_ slot: UInt32, _ hash: UInt32) {
+      var place = Int(hash) & (slots.count - 1)
+      while slots[place] != 0 { place = (place + 1) & (slots.count - 1) }
+      slots[place] = UInt64(hash) << 32 | UInt64(slot)
+    }
+
+    /// The number of a value; nil if no segment has it.
+    func find(_ field: PostingField, _ name: RawSpan, _ hash: UInt32, _ parts: [SealedPart]) -> Int? {
+      guard !slots.isEmpty else { return nil }
+      var place = Int(hash) & (slots.count - 1)
+      while slots[place] != 0 {
+        let slot = slots[place]
+        if slot >> 32 == UInt64(hash) {
+          let number = Int(slot & UInt64(UInt32.max)) - 1
+          if values[number].field == field, isNamed(number, name, parts) { return number }
+        }
+        place = (place + 1) & (slots.count - 1)
+      }
+      return nil
+    }
+
+    private func isNamed(_ number: Int, _ name: RawSpan, _ parts: [SealedPart]) -> Bool {
+      let entry = entries[Int(values[number].head)]
+      let part = parts[Int(entry.part)]
+      return part.name(part.term(Int(entry.term))).isEqual(to: name)
+    }
+  }
+
   // MARK: Values
 
-  private mutating func growSlots() {
-    slots = Array(repeating: 0, count: slots.count * 2)
-    for (number, value) in values.enumerated() { enterSlot(UInt32(number + 1), value.hash) }
+  /// Of the segments so far that its shard has caught up with; see ``catchUp()``.
+  func contains(_ field: PostingField, _ name: RawSpan, _ hash: UInt32) -> Bool {
+    shards[shard(of: hash)].find(field, name, hash, parts) != nil
   }
 
-  private mutating func enterSlot(_ slot: UInt32, _ hash: UInt32) {
-    var place = Int(hash) & (slots.count - 1)
-    while slots[place] != 0 { place = (place + 1) & (slots.count - 1) }
-    slots[place] = slot
-  }
-
-  /// The number of a value; nil if no segment has it.
-  func term(_ field: PostingField, _ name: RawSpan, _ hash: UInt32) -> Int? {
-    var place = Int(hash) & (slots.count - 1)
-    while slots[place] != 0 {
-      let number = Int(slots[place] - 1)
-      let value = values[number]
-      if value.hash == hash, value.field == field, isNamed(value, name) { return number }
-      place = (place + 1) & (slots.count - 1)
+  var runCount: Int {
+    mutating get {
+      catchUp()
+      return shards.indices.reduce(0) { $0 + shards[$1].runCount }
     }
-    return nil
   }
 
-  private func isNamed(_ value: Value, _ name: RawSpan) -> Bool {
-    let entry = entries[Int(value.head)]
-    let part = parts[Int(entry.part)]
-    return part.name(part.term(Int(entry.term))).isEqual(to: name)
+  /// By first appearance.
+  mutating func names(of field: PostingField) -> [String] {
+    catchUp()
+    var found: [(first: Offset, name: String)] = []
+    for shard in shards.indices {
+      for value in shards[shard].values where value.field == field {
+        let entry = shards[shard].entries[Int(value.head)]
+        let part = parts[Int(entry.part)]
+        let term = part.term(Int(entry.term))
+        found.append((part.first.advanced(by: UInt64(term.firstIndex)), part.name(term).text))
+      }
+    }
+    return found.sorted { $0.first < $1.first }.map(\.name)
   }
 
   /// The parts that have a value for each condition and a record in the range, oldest first.
-  func parts(
+  mutating func parts(
     with conditions: [PostingCondition], in offsets: ClosedRange<Offset>, seed: UInt64
   ) -> [PlannedPart] {
     var terms = parts.map { _ in [[Int]]() }
     for (place, condition) in conditions.enumerated() {
-      for number in values(meeting: condition, seed) {
-        var next = values[number].head
-        while next != Self.none {
-          let entry = entries[Int(next)]
+      for (shard, number) in values(meeting: condition, seed) {
+        var next = shards[shard].values[number].head
+        while next != Entry.none {
+          let entry = shards[shard].entries[Int(next)]
           let part = Int(entry.part)
           next = entry.next
           // One that lacks a condition before needs none.
@@ -144,38 +209,41 @@ struct SealedIndex: ~Copyable {
     }
   }
 
-  private func values(meeting condition: PostingCondition, _ seed: UInt64) -> [Int] {
+  private mutating func values(
+    meeting condition: PostingCondition, _ seed: UInt64
+  ) -> [(shard: Int, number: Int)] {
     guard condition.isPrefix else {
       let name = condition.name.utf8Span.span.rawBytes
       let hash = PostingIndex.hash(condition.field, name, seed: seed)
-      return term(condition.field, name, hash).map { [$0] } ?? []
+      let shard = shard(of: hash)
+      catchUp(shard)
+      return shards[shard].find(condition.field, name, hash, parts).map { [(shard, $0)] } ?? []
     }
     // Only kinds are asked for by what they begin with, and there are few of those.
     precondition(condition.field == .kind)
-    return kinds.map { Int($0) }.filter { number in
-      let entry = entries[Int(values[number].head)]
-      let part = parts[Int(entry.part)]
-      return condition.holds(part.name(part.term(Int(entry.term))))
+    catchUp()
+    var found: [(shard: Int, number: Int)] = []
+    for shard in shards.indices {
+      for number in shards[shard].kinds {
+        let entry = shards[shard].entries[Int(shards[shard].values[Int(number)].head)]
+        let part = parts[Int(entry.part)]
+        if condition.holds(part.name(part.term(Int(entry.term)))) { found.append((shard, Int(number))) }
+      }
     }
-  }
-
-  func names(of field: PostingField) -> [String] {
-    values.filter { $0.field == field }.map { value in
-      let entry = entries[Int(value.head)]
-      let part = parts[Int(entry.part)]
-      return part.name(part.term(Int(entry.term))).text
-    }
+    return found
   }
 
   /// Adds the offsets of a value behind `after`, in order, until there are `limit`.
-  func collect(
+  mutating func collect(
     _ field: PostingField, _ name: RawSpan, _ hash: UInt32, _ after: Offset, _ limit: Int,
     _ place: inout PostingPlace, _ found: inout [Offset]
   ) {
-    guard let number = term(field, name, hash) else { return }
-    var next = values[number].head
-    while next != Self.none {
-      let entry = entries[Int(next)]
+    let shard = shard(of: hash)
+    catchUp(shard)
+    guard let number = shards[shard].find(field, name, hash, parts) else { return }
+    var next = shards[shard].values[number].head
+    while next != Entry.none {
+      let entry = shards[shard].entries[Int(next)]
       next = entry.next
       let part = parts[Int(entry.part)]
       guard part.end > after.next else { continue }

@@ -1,11 +1,11 @@
 internal import LogEngine
 
-/// The index of one segment as it is kept in a sidecar: ids sorted by hash, and the values of each field with the offsets that
-/// have them. FORMAT.md, "Index of events".
+/// The index of one segment as it is kept in a sidecar: ids sorted by hash, and so the values of each field, with the offsets
+/// that have them. FORMAT.md, "Index of events".
 ///
 /// The bytes may be anybody's: whatever they are, reading stays inside them.
 struct SealedPart: Sendable {
-  static let version: UInt32 = 1
+  static let version: UInt32 = 2
   static let headerByteCount = 64
   static let idByteCount = 8
   static let termByteCount = 32
@@ -60,6 +60,7 @@ struct SealedPart: Sendable {
     namesStart = termsStart + termCount * Self.termByteCount
     postingsStart = namesStart + names
     guard postingsStart + postings == bytes.byteCount else { return nil }
+    var lastHash: UInt32 = 0
     for number in 0..<termCount {
       let place = termsStart + number * Self.termByteCount
       let nameEnd = UInt64(bytes.loadUInt32(at: place + 8)) + UInt64(bytes.loadUInt16(at: place + 2))
@@ -75,6 +76,8 @@ struct SealedPart: Sendable {
         PostingIndex.hash(field, bytes.extracting(name..<namesStart + Int(nameEnd)), seed: seed)
           == bytes.loadUInt32(at: place + 4)
       else { return nil }
+      guard termHash(number) >= lastHash else { return nil }
+      lastHash = termHash(number)
     }
   }
 
@@ -104,9 +107,25 @@ struct SealedPart: Sendable {
     return low
   }
 
+  /// The first term whose hash is not below this one.
+  func firstTerm(from hash: UInt64) -> Int {
+    var (low, high) = (0, termCount)
+    while low < high {
+      let middle = (low + high) / 2
+      if UInt64(termHash(middle)) < hash { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
+
+  private func place(ofTerm number: Int) -> Int {
+    Self.headerByteCount + idCount * Self.idByteCount + number * Self.termByteCount
+  }
+
+  func termHash(_ number: Int) -> UInt32 { bytes.bytes.loadUInt32(at: place(ofTerm: number) + 4) }
+
   func term(_ number: Int) -> Term {
     let bytes = bytes.bytes
-    let place = Self.headerByteCount + idCount * Self.idByteCount + number * Self.termByteCount
+    let place = place(ofTerm: number)
     let name = namesStart + Int(bytes.loadUInt32(at: place + 8))
     let postings = postingsStart + Int(bytes.loadUInt32(at: place + 12))
     return Term(

@@ -45,10 +45,10 @@ import Testing
     #expect(ledger.durableOffset == 1)
   }
 
-  @Test func `an index with more terms or records than its segment can have is not believed`() throws {
+  @Test func `an index with more terms or records than its segment, or out of order, is not believed`() throws {
     var part = GrowingPart(first: 1, seed: 7)
     part.addID(1 << 32, 1)
-    for field in PostingField.allCases { _ = part.postings.add(field, "x".utf8Span.span.rawBytes, 1) }
+    for field in PostingField.allCases { part.postings.add(field, "x".utf8Span.span.rawBytes, 1) }
     let encoded = part.encode()
     let sound = (0..<encoded.count).map { encoded.bytes.loadUInt8(at: $0) }
     func isBelieved(_ bytes: [UInt8]) -> Bool {
@@ -60,6 +60,12 @@ import Testing
     var farther = sound
     farther[terms + 28] = 1
     #expect(!isBelieved(farther))
+    // In another order than that of their hashes.
+    let first = terms..<terms + SealedPart.termByteCount
+    var turned = sound
+    turned.removeSubrange(first)
+    turned.insert(contentsOf: sound[first], at: terms + SealedPart.termByteCount)
+    #expect(!isBelieved(turned))
     // The first term once more, behind the five that one record can have.
     let end = terms + 5 * SealedPart.termByteCount
     var more = sound
