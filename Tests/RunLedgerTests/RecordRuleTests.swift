@@ -45,7 +45,8 @@ import Testing
     #expect(ledger.durableOffset == 1)
   }
 
-  @Test func `an index with more terms or records than its segment, or out of order, is not believed`() throws {
+  @Test func `an index with more terms or records than its segment, or out of order, is not believed`() throws
+  {
     var part = GrowingPart(first: 1, seed: 7)
     part.addID(1 << 32, 1)
     for field in PostingField.allCases { part.postings.add(field, "x".utf8Span.span.rawBytes, 1) }
