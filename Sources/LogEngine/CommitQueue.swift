@@ -9,7 +9,7 @@ struct CommitQueue<Entry> {
 
   var count: Int { waiting.count }
 
-  /// Queues an entry. True: nobody leads, so its owner has to.
+  /// Queues an entry. True: nobody leads, so who adds it has to see to that.
   mutating func add(_ entry: Entry) -> Bool {
     waiting.append(entry)
     defer { isLed = true }

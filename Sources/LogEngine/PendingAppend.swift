@@ -42,20 +42,29 @@ package final class PendingAppend: Sendable {
   let batch: Mutex<RecordBatch>
   let byteCount: Int
   let isDurable: Bool
-  /// Called by the leader, in the order of the log: once the records can be read, or it is clear that they will not be,
-  /// and before anybody of the group hears a word.
-  let onSettled: @Sendable (Outcome, borrowing RecordBatch) -> Void
+  /// What the application hears of it, from the leader and in the order of the log.
+  package enum Stage {
+    /// The records stand in the log from here on, and can be read when all of the group's owners have heard of it: whoever sees
+    /// an offset finds everything up to it.
+    case stored(Offset)
+    /// They can be read, or never will be. Nobody of the group has heard a word yet.
+    case settled
+  }
+
+  let onStage: @Sendable (Stage, borrowing RecordBatch) -> Void
   private let state = Mutex(State())
 
   init(
     _ batch: consuming RecordBatch, isDurable: Bool,
-    onSettled: @escaping @Sendable (Outcome, borrowing RecordBatch) -> Void
+    onStage: @escaping @Sendable (Stage, borrowing RecordBatch) -> Void
   ) {
     byteCount = batch.byteCount
     self.batch = Mutex(batch)
     self.isDurable = isDurable
-    self.onSettled = onSettled
+    self.onStage = onStage
   }
+
+  func reach(_ stage: Stage) { batch.withLock { onStage(stage, $0) } }
 
   /// The batch's memory, emptied, to be used again.
   package func takeBatch() -> RecordBatch {

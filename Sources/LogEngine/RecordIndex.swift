@@ -2,7 +2,7 @@
 /// segment can be kept beside it and need not be made again.
 ///
 /// The log calls it in the order of the offsets, one call at a time: while it is opened, and then under the writer's lock; but for
-/// ``encodeSegment(at:)`` and ``moveSegment(at:to:)``, which the housekeeper calls beside that. The application itself adds what
+/// ``encodeSegment(at:)`` and ``moveSegment(at:to:)``, which the housekeeper calls beside that, and a close. The application itself adds what
 /// it appends.
 package protocol RecordIndex: AnyObject, Sendable {
   /// The records from `first` on are another segment's.

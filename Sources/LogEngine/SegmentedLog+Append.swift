@@ -35,10 +35,10 @@ extension SegmentedLog {
   /// write; a task need not. An empty batch takes effect when all before it have.
   package func submit(
     _ batch: consuming RecordBatch, durably: Bool? = nil, byTask isOfTask: Bool = false,
-    onSettled: @escaping @Sendable (PendingAppend.Outcome, borrowing RecordBatch) -> Void = { _, _ in }
+    onStage: @escaping @Sendable (PendingAppend.Stage, borrowing RecordBatch) -> Void = { _, _ in }
   ) -> PendingAppend {
     let pending = PendingAppend(
-      batch, isDurable: durably ?? (syncPolicy == .always), onSettled: onSettled)
+      batch, isDurable: durably ?? (syncPolicy == .always), onStage: onStage)
     if commits.withLock({ $0.add(pending) }) {
       // A task may never run again while the threads of its pool wait behind it.
       if !isOfTask { pending.tellToLead() } else if !letWorkerLead() { lead() }
@@ -100,8 +100,7 @@ extension SegmentedLog {
     }
 
     mutating func settleNext(_ outcome: PendingAppend.Outcome) {
-      let append = appends[outcomes.count]
-      append.batch.withLock { append.onSettled(outcome, $0) }
+      appends[outcomes.count].reach(.settled)
       outcomes.append(outcome)
     }
   }
@@ -173,6 +172,7 @@ extension SegmentedLog {
       try write(part, active, &written, &writer)
       let isDurable = part.contains { $0.isDurable }
       if isDurable { try sync(active, &writer) }
+      for (append, offsets) in zip(part, written.offsets) { append.reach(.stored(offsets.lowerBound)) }
       published.withLock { published in
         let last = published.segments.count - 1
         for place in written.places { published.segments[last].positions.append(place) }

@@ -8,10 +8,12 @@ extension SegmentedLog {
   func write(_ drafts: [SidecarDraft]) {
     guard !drafts.isEmpty else { return }
     sidecarDrafts.withLock { $0 += drafts }
-    // Without a thread they wait for the next ones, or for the close.
-    _ = environment.perform(after: 0, on: housekeeper) { [weak self] in
+    let isQueued = environment.perform(after: 0, on: housekeeper) { [weak self] in
       self?.housekeeping.withLock { _ in self?.writeSidecars() }
     }
+    // Without a thread they wait for the next ones, or for the close; their bytes are made now, for they take less memory than
+    // what they are made of.
+    if !isQueued, let newest = drafts.last { _ = index?.encodeSegment(at: newest.header.firstOffset) }
   }
 
   /// A sidecar for the segment that was sealed last.

@@ -33,7 +33,7 @@ public final class SegmentedLog: Sendable {
   /// Held through each sync of the active segment, with what one failed with: of two syncs at the same time the system
   /// would tell only one of an error, and the other would believe its success.
   let syncing = Mutex<LogError?>(nil)
-  /// Leads where a task would have to.
+  /// Leads while appends wait. A handle that is dropped without `close()` lives until it is done with them.
   let worker: Worker
   /// Syncs what nobody waits for. Apart from the worker, so that neither holds the other up.
   let timers: Worker

@@ -20,6 +20,11 @@ final class EventIndex: RecordIndex, Sendable {
     try index.withLock(body)
   }
 
+  /// Brings the dictionary of values up to date a piece at a time, so that nobody waits for all of it.
+  func catchUp() {
+    for shard in 0..<SealedIndex.shardCount { withLock { $0.catchUp(shard) } }
+  }
+
   /// The record that opening was refused for.
   var unreadable: Offset? { firstUnreadable.withLock { $0 } }
 

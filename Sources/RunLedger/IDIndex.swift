@@ -47,8 +47,10 @@ struct IDIndex: ~Copyable {
   /// Notes the ids of a segment. They are entered a shard at a time, once something in it is asked for: nobody who opens a
   /// ledger waits for all of them, and who asks for little enters little.
   mutating func insert(_ part: SealedPart) {
-    // A shard is entered once.
-    if enteredCount > 0 { for shard in shards.indices where !isEntered[shard] { enter(shard) } }
+    // A shard is entered once. With the last one nothing waits.
+    if enteredCount > 0 {
+      for shard in shards.indices where !waiting.isEmpty && !isEntered[shard] { enter(shard) }
+    }
     if waiting.isEmpty { isEntered = Array(repeating: false, count: shards.count) }
     waiting.append(part)
   }

@@ -135,8 +135,8 @@ extension Ledger {
     do throws(LogError) {
       let stored = try log.commitLeading(&draft.batch, durably: durably) { batch, first in
         enter(batch, first, hashes)
-        onTheirWay.withLock { $0.alone.removeAll() }
       }
+      onTheirWay.withLock { $0.alone.removeAll() }
       return (stored.first, stored.isDurable ? .durable : .buffered)
     } catch {
       onTheirWay.withLock { $0.alone.removeAll() }

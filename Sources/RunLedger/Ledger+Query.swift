@@ -105,7 +105,9 @@ private struct Query {
     let last = min(filter.offsets?.upperBound ?? .max, ledger.latestOffset)
     guard first <= last else { return }
     if conditions.isEmpty { return try scan(first...last, body) }
+    if conditions.contains(where: \.isPrefix) { ledger.index.catchUp() }
     while true {
+      report = QueryReport()
       let plan = ledger.index.withLock { $0.plan(conditions, in: first...last) }
       // First, in either order: one that has been sealed since is among the sealed of the next plan.
       let index = ledger.index

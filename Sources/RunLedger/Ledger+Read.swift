@@ -39,8 +39,11 @@ extension Ledger {
           try body(view)
         }
       } catch {
-        // A reset came between the lookup and the read: then nothing has this id. What `body` throws is its caller's.
-        guard !isFound, error.log?.code == .offsetNotKept else { throw error }
+        // A reset came between the lookup and the read, or the event is just being stored: then nothing has this id. What
+        // `body` throws is its caller's.
+        guard !isFound, error.log?.code == .offsetNotKept || error.log?.code == .offsetBeyondEnd else {
+          throw error
+        }
       }
       if isFound { return }
     }
@@ -215,21 +218,23 @@ extension Ledger {
             .offsetNotKept, path: log.path, "the ledger was reset or trimmed while it was being read"))
       }
       guard let behind = offsets.last else { return }
-      var goesOn = true
+      var goesOn = behind <= last
       var failure: LedgerError?
+      var isWanted = true
       try onLog { () throws(LogError) in
-        try log.forEachRecord(at: offsets) { offset, record in
+        // What lies behind may not be there to be read yet.
+        try log.forEachRecord(at: goesOn ? offsets : offsets.filter { $0 <= last }) { offset, record in
           do throws(LedgerError) {
-            goesOn = offset <= last
-            if goesOn { goesOn = try body(view(of: record, at: offset)) }
+            isWanted = try body(view(of: record, at: offset))
           } catch {
             failure = error
-            goesOn = false
+            isWanted = false
           }
-          return goesOn
+          return isWanted
         }
       }
       if let failure { throw failure }
+      goesOn = goesOn && isWanted
       if !goesOn { return }
       after = behind
     }
@@ -238,6 +243,7 @@ extension Ledger {
   /// The ids of all runs, by first appearance.
   public func runs() throws(LedgerError) -> [String] {
     try onLog { () throws(LogError) in try log.checkOpen() }
+    index.catchUp()
     return index.withLock { $0.names(of: .run) }
   }
 

@@ -53,22 +53,20 @@ extension Ledger {
       onTheirWay.withLock { $0.queued.formUnion(hashes) }
       // Without new events the batch is empty: a duplicate is as durable as a new event would be.
       let pending = log.submit(draft.takeBatch(), durably: durably, byTask: isOfTask) {
-        [self] outcome, batch in settle(hashes, batch, outcome)
+        [self] stage, batch in
+        switch stage {
+        case .stored(let first): enter(batch, first, hashes)
+        case .settled: settle(hashes)
+        }
       }
       return Submitted(pending: pending, plan: plan)
     }
   }
 
-  /// Called in the order of the log by whoever commits, who may hold up everybody else: it takes no lock but those that are
-  /// held for moments.
-  private func settle(
-    _ hashes: [UInt64], _ batch: borrowing RecordBatch, _ outcome: PendingAppend.Outcome
-  ) {
-    if case .success(let stored) = outcome { enter(batch, stored.lowerBound, hashes) }
-    // By the one who commits and not by the call, whose thread or task may run much later: those who wait for the ids would
-    // ask again and again until then.
-    onTheirWay.withLock { $0.queued.subtract(hashes) }
-  }
+  /// Called by the one who commits and not by the call, whose thread or task may run much later: those who wait for the ids
+  /// would ask again and again until then. Who commits may hold up everybody else, so that no lock is taken but those that are held
+  /// for moments.
+  private func settle(_ hashes: [UInt64]) { onTheirWay.withLock { $0.queued.subtract(hashes) } }
 
   /// nil if the call has to be decided again.
   private func receipts(
@@ -139,7 +137,12 @@ extension Ledger {
     while let offset = index.withLock({ $0.candidate(idHash: hash, after: candidate) }) {
       candidate = offset
       var same: Bool?
-      try read(offset) { view in if view.id.isEqual(to: id) { same = view.hasSameContent(as: event) } }
+      do throws(LedgerError) {
+        try read(offset) { view in if view.id.isEqual(to: id) { same = view.hasSameContent(as: event) } }
+      } catch {
+        // One that is just being stored; it has another id, or the call would wait for it.
+        guard error.log?.code == .offsetBeyondEnd else { throw error }
+      }
       guard let same else { continue }
       guard same || onConflict == .ignore else { throw conflict(event, offset, place) }
       plan.add(.stored(offset))

@@ -178,7 +178,10 @@ public final class Ledger: Sendable {
   public var eventCount: Int { index.withLock { $0.count } }
 
   /// How many runs there are. Cost: a look at each run the first time it is asked for, then at those of the newest segments.
-  public var runCount: Int { index.withLock { $0.runCount } }
+  public var runCount: Int {
+    index.catchUp()
+    return index.withLock { $0.runCount }
+  }
 
   /// Bytes of memory the indexes use: apart from the names of runs, kinds, actors, sessions and models, and for those.
   public var indexSize: (index: Int, names: Int) {

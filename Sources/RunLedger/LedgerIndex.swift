@@ -81,7 +81,7 @@ package struct LedgerIndex: ~Copyable {
       return false
     }
     // The first one decides.
-    guard part.seed == seed || self.count == 0 else { return false }
+    guard part.seed == seed || (sealed.parts.isEmpty && self.count == 0) else { return false }
     if isSealed {
       seed = part.seed
       sealed.add(part)
@@ -108,6 +108,8 @@ package struct LedgerIndex: ~Copyable {
     ended.removeAll { $0.part.end <= offset }
     ids.removeAll(below: offset)
   }
+
+  mutating func catchUp(_ shard: Int) { sealed.catchUp(shard) }
 
   // MARK: Looking up
 
@@ -175,8 +177,7 @@ package struct LedgerIndex: ~Copyable {
   }
 
   /// The values that no sealed segment has, by first appearance.
-  private mutating func forEachNewName(of field: PostingField, _ body: (RawSpan) -> Void) {
-    sealed.catchUp()
+  private func forEachNewName(of field: PostingField, _ body: (RawSpan) -> Void) {
     for place in ended.indices {
       ended[place].part.postings.forEachName(of: field) { name in
         if isNew(field, name, before: place) { body(name) }

@@ -18,8 +18,7 @@ struct PlannedPart {
   func indexes(of condition: Int) -> [UInt32] {
     var indexes: [UInt32] = []
     for number in terms[condition] { part.appendIndexes(of: part.term(number), to: &indexes) }
-    if terms[condition].count > 1 { indexes.sort() }
-    return indexes
+    return terms[condition].count > 1 ? indexes.sortedOnce() : indexes
   }
 }
 
@@ -46,7 +45,16 @@ struct PlannedGrowingPart {
         if found.count < Self.entryCount { break }
       }
     }
-    if cursors[condition].count > 1 { indexes.sort() }
-    return indexes
+    return cursors[condition].count > 1 ? indexes.sortedOnce() : indexes
+  }
+}
+
+extension [UInt32] {
+  /// In rising order, each once: a sidecar may list a record twice.
+  fileprivate func sortedOnce() -> [UInt32] {
+    var sorted: [UInt32] = []
+    sorted.reserveCapacity(count)
+    for index in self.sorted() where sorted.last != index { sorted.append(index) }
+    return sorted
   }
 }

@@ -1,6 +1,6 @@
 extension [UInt64] {
   /// In the order of these bits alone; what is equal in them stays in the order it was in. By digits, in time proportional to
-  /// their number: whoever fills a segment, or opens a ledger, waits for it.
+  /// their number: the first look-ups after an opening wait for it.
   func sorted(byBits bits: Range<UInt64>) -> [UInt64] {
     let width = UInt64(bits.count)
     let passes = (width + Self.widestDigit - 1) / Self.widestDigit

@@ -3,13 +3,15 @@ internal import LogEngine
 /// The indexes of all segments that do not grow any more, and one dictionary over them: which segments have a value.
 ///
 /// The dictionary is made a shard at a time, and as far as it is behind, once a value in that shard is asked for: neither who
-/// opens a ledger waits for all of it, nor who appends when a segment is sealed or old ones are dropped.
+/// opens a ledger waits for all of it, nor who appends when a segment is sealed or old ones are dropped. Who needs all of it brings
+/// it up to date beforehand, without holding up others: ``EventIndex/catchUp()``.
 struct SealedIndex: ~Copyable {
   private static let shardBits: UInt32 = 8
+  static let shardCount = 1 << Int(shardBits)
 
   private(set) var parts: [SealedPart] = []
   private(set) var idCount = 0
-  private var shards = FixedArray(count: 1 << Int(shardBits)) { _ in Shard() }
+  private var shards = FixedArray(count: shardCount) { _ in Shard() }
 
   // MARK: Parts
 
@@ -42,7 +44,7 @@ struct SealedIndex: ~Copyable {
 
   private func shard(of hash: UInt32) -> Int { Int(hash >> (32 - Self.shardBits)) }
 
-  private mutating func catchUp(_ shard: Int) {
+  mutating func catchUp(_ shard: Int) {
     if shards[shard].partCount < parts.count { enter(shard) }
   }
 

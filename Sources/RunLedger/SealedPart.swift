@@ -61,6 +61,7 @@ struct SealedPart: Sendable {
     postingsStart = namesStart + names
     guard postingsStart + postings == bytes.byteCount else { return nil }
     var lastHash: UInt32 = 0
+    var (nameBytes, postingBytes) = (0, 0)
     for number in 0..<termCount {
       let place = termsStart + number * Self.termByteCount
       let nameEnd = UInt64(bytes.loadUInt32(at: place + 8)) + UInt64(bytes.loadUInt16(at: place + 2))
@@ -78,7 +79,11 @@ struct SealedPart: Sendable {
       else { return nil }
       guard termHash(number) >= lastHash else { return nil }
       lastHash = termHash(number)
+      nameBytes += Int(bytes.loadUInt16(at: place + 2))
+      postingBytes += Int(bytes.loadUInt32(at: place + 16))
     }
+    // Each has its own: were they shared, few bytes would stand for more entries than there is memory.
+    guard nameBytes <= names, postingBytes <= postings else { return nil }
   }
 
   /// The same bytes in a sidecar.

@@ -87,6 +87,29 @@ import Testing
     }
   }
 
+  @Test func `a segment that is restored after ids were looked up is found, too`() throws {
+    let parts = try Self.parts(2, of: 20_000)
+    // The last shard of ids is entered before the others, or the first, or none.
+    for shard in [511, 0, nil] as [UInt64?] {
+      var index = LedgerIndex(seed: 2)
+      for part in parts {
+        index.beginSegment(at: part.first)
+        let isRestored = index.restoreSegment(part.bytes, count: 20_000, isSealed: true)
+        #expect(isRestored)
+        guard let shard else { continue }
+        let name = try #require(
+          (0..<20_000).map { "id-\($0)" }
+            .first { XXH3.hash64($0.utf8Span.span.rawBytes, seed: 1) >> 55 == shard })
+        let found = index.candidate(id: name.utf8Span.span.rawBytes, after: .zero)
+        #expect(found != nil)
+      }
+      for number in 0..<40_000 {
+        let found = index.candidate(id: "id-\(number)".utf8Span.span.rawBytes, after: .zero)
+        guard found == Offset(UInt64(number + 1)) else { return #expect(Bool(false), "id-\(number)") }
+      }
+    }
+  }
+
   @Test func `what is trimmed before its ids were looked up is not found, and may come again`() throws {
     let parts = try Self.parts(3, of: 2)
     // As a reader restores them, who has not looked up any id yet.

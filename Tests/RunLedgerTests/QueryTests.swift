@@ -1,3 +1,4 @@
+import Foundation
 import LogEngine
 import PlatformIO
 import StorageTesting
@@ -145,6 +146,38 @@ import Testing
       return true
     }
     #expect(offsets == (1...40).map { Offset($0) })
+  }
+
+  @Test(arguments: [1, 2]) func `whoever sees an offset finds every event up to it`(writers: Int) throws {
+    let ledger = try Ledger.inMemory()
+    let isOver = Locked(0)
+    DispatchQueue.concurrentPerform(iterations: writers + 1) { role in
+      do {
+        if role < writers {
+          for batch in 0..<60 { try ledger.extend((0..<300).map { try .test("\(role)-\(batch)-\($0)") }) }
+          return isOver.withLock { $0 += 1 }
+        }
+        var seen = Offset.zero
+        while isOver.withLock({ $0 }) < writers {
+          let latest = ledger.latestOffset
+          guard latest > seen else { continue }
+          seen = latest
+          let count = try ledger.countEvents(where: EventFilter(run: "run", offsets: 1...latest)).matches
+          var last = Offset.zero
+          try ledger.forEachEvent(run: "run") { view in
+            last = view.offset
+            return last < latest
+          }
+          guard count == Int(latest.rawValue), last >= latest else {
+            Issue.record("of \(latest) events \(count) are counted, and the last found is at \(last)")
+            return
+          }
+        }
+      } catch {
+        Issue.record("\(error)")
+        isOver.withLock { $0 = writers }
+      }
+    }
   }
 
   @Test func `a closed ledger answers no query`() throws {

@@ -67,6 +67,13 @@ import Testing
     turned.removeSubrange(first)
     turned.insert(contentsOf: sound[first], at: terms + SealedPart.termByteCount)
     #expect(!isBelieved(turned))
+    // All terms by one name, which is there once.
+    let name = terms + 5 * SealedPart.termByteCount
+    var shared = sound
+    shared.removeSubrange(name + 1..<name + 5)
+    shared[40] = 1
+    for term in 0..<5 { shared[terms + term * SealedPart.termByteCount + 8] = 0 }
+    #expect(!isBelieved(shared))
     // The first term once more, behind the five that one record can have.
     let end = terms + 5 * SealedPart.termByteCount
     var more = sound

@@ -106,8 +106,8 @@ extension TestLog {
   ) throws(LogError) {
     var batch = RecordBatch()
     for record in records { try batch.append(record.utf8Span.span.rawBytes) }
-    let pending = log.submit(batch, durably: durably) { outcome, _ in
-      guard case .success(let stored) = outcome, !stored.isEmpty else { return }
+    let pending = log.submit(batch, durably: durably) { stage, _ in
+      guard case .stored = stage else { return }
       for record in records { index.append(record) }
     }
     _ = try log.outcome(of: pending).get()
