@@ -11,7 +11,7 @@ import Testing
     let pipe = Pipe()
     let running = try Running(Tool.path, ["import", place.ledger, "--acks"], place, input: pipe)
     try pipe.fileHandleForWriting.write(contentsOf: Data((lines.joined(separator: "\n") + "\n{").utf8))
-    try running.waitForOutput(#"{"acked":2000}"#)
+    try running.waitForAcknowledgement(of: 2000)
     stop(running)
     let hasEnded = running.endsSoon()
     try pipe.fileHandleForWriting.close()
@@ -44,7 +44,7 @@ import Testing
       try pipe.fileHandleForWriting.write(
         contentsOf: Data((count == 1 ? half : String(half.dropFirst(6))).utf8)
       )
-      try running.waitForOutput("{\"acked\":\(count)}")
+      try running.waitForAcknowledgement(of: count)
     }
     running.interrupt()
     let hasEnded = running.endsSoon()

@@ -78,10 +78,15 @@ final class Running {
   /// What it has written so far.
   var output: String { get throws { String(decoding: try Data(contentsOf: outputFile), as: UTF8.self) } }
 
-  /// Waits until it has written this, for a minute at most: on a busy machine it may take seconds to start.
-  func waitForOutput(_ text: String) throws {
-    for _ in 0..<6000 where try !output.contains(text) { Thread.sleep(forTimeInterval: 0.01) }
-    #expect(try output.contains(text))
+  /// Waits until it has acknowledged so many events, for a minute at most: on a busy machine it may take seconds to start. There
+  /// may be more by then, and this number never: where the input pauses for lack of a processor, a batch ends.
+  func waitForAcknowledgement(of count: Int) throws {
+    func acknowledged() throws -> Int {
+      let last = try Line.split(output).last { $0.hasPrefix(#"{"acked":"#) && $0.hasSuffix("}") }
+      return last.flatMap { Int($0.dropFirst(9).dropLast()) } ?? 0
+    }
+    for _ in 0..<6000 where try acknowledged() < count { Thread.sleep(forTimeInterval: 0.01) }
+    #expect(try acknowledged() >= count)
   }
 
   func interrupt() { process.interrupt() }
