@@ -304,6 +304,29 @@ import Testing
     #expect(try await task.value.lowerBound == (isFirst ? 1 : 2))
   }
 
+  @Test func `the application hears of records before anybody can read them`() throws {
+    let log = try TestLog.open(MemoryFileSystem())
+    let heard = Locked<[String]>([])
+    let pending = log.submit(try batch(1)) { stage, _ in
+      heard.withLock { heard in
+        switch stage {
+        case .stored(let first): heard.append("\(first) is stored, \(log.latestOffset) can be read")
+        case .settled: heard.append("\(log.latestOffset) can be read")
+        }
+      }
+    }
+    _ = try log.outcome(of: pending).get()
+    #expect(heard.withLock { $0 } == ["1 is stored, 0 can be read", "1 can be read"])
+    var alone = try batch(1)
+    #expect(log.takeLead())
+    _ = try log.commitLeading(&alone, durably: nil) { _, first in
+      heard.withLock { $0 = ["\(first) is stored, \(log.latestOffset) can be read"] }
+    }
+    log.handOverLead()
+    #expect(heard.withLock { $0 } == ["2 is stored, 1 can be read"])
+    #expect(log.latestOffset == 2)
+  }
+
   @Test(.timeLimit(.minutes(1))) func `without a thread to be had, whoever comes leads for the tasks`() throws
   {
     let environment = SeededEnvironment(seed: 1)
