@@ -44,8 +44,8 @@ package final class PendingAppend: Sendable {
   let isDurable: Bool
   /// What the application hears of it, from the leader and in the order of the log.
   package enum Stage {
-    /// The records stand in the log from here on, and can be read when all of the group's owners have heard of it: whoever sees
-    /// an offset finds everything up to it.
+    /// The records are in the log, the first of them at this offset, and nobody can read them yet: what is indexed now is found
+    /// by whoever sees their offsets.
     case stored(Offset)
     /// They can be read, or never will be. Nobody of the group has heard a word yet.
     case settled

@@ -103,21 +103,16 @@ struct SealedPart: Sendable {
   }
 
   /// The first id whose hash is not below this one.
-  func firstID(from hash: UInt64) -> Int {
-    var (low, high) = (0, idCount)
-    while low < high {
-      let middle = (low + high) / 2
-      if UInt64(id(middle).hash) < hash { low = middle + 1 } else { high = middle }
-    }
-    return low
-  }
+  func firstID(from hash: UInt64) -> Int { Self.first(of: idCount, from: hash) { id($0).hash } }
 
   /// The first term whose hash is not below this one.
-  func firstTerm(from hash: UInt64) -> Int {
-    var (low, high) = (0, termCount)
+  func firstTerm(from hash: UInt64) -> Int { Self.first(of: termCount, from: hash, termHash) }
+
+  private static func first(of count: Int, from hash: UInt64, _ hashOf: (Int) -> UInt32) -> Int {
+    var (low, high) = (0, count)
     while low < high {
       let middle = (low + high) / 2
-      if UInt64(termHash(middle)) < hash { low = middle + 1 } else { high = middle }
+      if UInt64(hashOf(middle)) < hash { low = middle + 1 } else { high = middle }
     }
     return low
   }
