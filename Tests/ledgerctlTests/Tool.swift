@@ -1,4 +1,3 @@
-import Dispatch
 import Foundation
 import PlatformIO
 import RunLedger
@@ -47,32 +46,47 @@ enum Tool {
       executable,
       arguments,
       place,
-      input: FileHandle(forReadingFrom: place.file("in", input))
+      input: place.file("in", input)
     )
     return try started.end()
   }
 }
 
-/// A tool that has not ended yet.
+/// A tool that has not ended yet. Started without Foundation's `Process`, which on Linux crashes in `run()` now and then. The tool
+/// opens its three files itself, so that no other tool that starts meanwhile inherits them.
 final class Running {
-  private let process = Process()
-  private let ended = DispatchSemaphore(value: 0)
+  private let process: pid_t
   private let place: Scratch
   private let outputFile: URL
   private let messageFile: URL
+  private var status: Int32?
 
-  init(_ executable: String, _ arguments: [String], _ place: Scratch, input: Any) throws {
+  init(_ executable: String, _ arguments: [String], _ place: Scratch, input: URL) throws {
     self.place = place
     outputFile = place.file("out", Data())
     messageFile = place.file("err", Data())
-    process.executableURL = URL(fileURLWithPath: executable)
-    process.arguments = arguments
-    process.standardInput = input
-    process.standardOutput = try FileHandle(forWritingTo: outputFile)
-    process.standardError = try FileHandle(forWritingTo: messageFile)
-    let ended = ended
-    process.terminationHandler = { _ in ended.signal() }
-    try process.run()
+    #if os(macOS)
+      var actions: posix_spawn_file_actions_t?
+    #else
+      var actions = unsafe posix_spawn_file_actions_t()
+    #endif
+    unsafe posix_spawn_file_actions_init(&actions)
+    defer { unsafe posix_spawn_file_actions_destroy(&actions) }
+    unsafe posix_spawn_file_actions_addopen(&actions, 0, input.path, O_RDONLY, 0)
+    unsafe posix_spawn_file_actions_addopen(&actions, 1, outputFile.path, O_WRONLY, 0)
+    unsafe posix_spawn_file_actions_addopen(&actions, 2, messageFile.path, O_WRONLY, 0)
+    var strings = unsafe ([executable] + arguments).map { unsafe strdup($0) } + [nil]
+    defer { unsafe strings.forEach { unsafe free($0) } }
+    var process: pid_t = 0
+    let code = unsafe posix_spawn(&process, executable, &actions, nil, &strings, environ)
+    self.process = process
+    try #require(code == 0, "\(executable) does not start: error \(code)")
+  }
+
+  deinit {
+    guard status == nil else { return }
+    kill(process, SIGKILL)
+    waitpid(process, nil, 0)
   }
 
   /// What it has written so far.
@@ -89,24 +103,30 @@ final class Running {
     #expect(try acknowledged() >= count)
   }
 
-  func interrupt() { process.interrupt() }
-  func terminate() { process.terminate() }
+  /// While it is not waited for, its number is nobody else's.
+  func send(_ signal: Int32) { kill(process, signal) }
 
   /// Whether it ends by itself within some seconds.
   func endsSoon() -> Bool {
-    guard ended.wait(timeout: .now() + 5) == .success else { return false }
-    ended.signal()
-    return true
+    for _ in 0..<500 where !isOver(WNOHANG) { Thread.sleep(forTimeInterval: 0.01) }
+    return status != nil
   }
 
   func end() throws -> Tool.Result {
-    ended.wait()
-    let messages = String(decoding: try Data(contentsOf: messageFile), as: UTF8.self)
+    while !isOver(0) {}
+    let status = try #require(status)
+    let signal = status & 0x7F
     return Tool.Result(
-      code: process.terminationReason == .exit ? process.terminationStatus : -process.terminationStatus,
+      code: signal == 0 ? status >> 8 & 0xFF : -signal,
       output: try output,
-      messages: messages
+      messages: String(decoding: try Data(contentsOf: messageFile), as: UTF8.self)
     )
+  }
+
+  private func isOver(_ options: Int32) -> Bool {
+    var found: Int32 = 0
+    if status == nil, unsafe waitpid(process, &found, options) == process { status = found }
+    return status != nil
   }
 }
 
@@ -136,6 +156,16 @@ final class Scratch {
     let isWritten = FileManager.default.createFile(atPath: url.path, contents: content)
     precondition(isWritten, "a scratch directory takes files")
     return url
+  }
+
+  /// A pipe with a name: what is written to the handle is read from the file, until the handle is closed.
+  func pipe(_ name: String) throws -> (file: URL, handle: FileHandle) {
+    let url = directory.appendingPathComponent(name)
+    // Open for both, it waits for no reader.
+    try #require(unsafe mkfifo(url.path, 0o600) == 0)
+    let descriptor = unsafe open(url.path, O_RDWR | O_CLOEXEC)
+    try #require(descriptor >= 0)
+    return (url, FileHandle(fileDescriptor: descriptor, closeOnDealloc: true))
   }
 
   func file(_ name: String, _ text: String) -> String { file(name, Data(text.utf8)).path }
