@@ -64,6 +64,42 @@ extension SegmentedLog {
     }
   }
 
+  /// Compares the positions of the segment that has a record with their digests, and takes others from its frames if they are not
+  /// what was written.
+  func checkPositions(ofSegmentWith offset: Offset) throws(LogError) {
+    let segment: ReadableSegment? = published.withLock { published in
+      guard offset >= published.logStart, offset < published.next else { return nil }
+      let segment = published.segments[published.place(of: offset)]
+      return segment.positions.isChecked ? nil : segment
+    }
+    guard let segment else { return }
+    var positions = segment.positions
+    if positions.isSound {
+      positions.noteChecked()
+    } else {
+      positions = try LogScan.positions(
+        of: segment.number, nonce: segment.nonce, count: positions.count, in: directory)
+      removeSidecar(ofSegmentAt: segment.firstOffset)
+    }
+    published.withLock { published in
+      guard
+        let place = published.segments.firstIndex(where: {
+          $0.number == segment.number && $0.nonce == segment.nonce
+        })
+      else { return }
+      published.segments[place].positions = positions
+    }
+  }
+
+  /// Removes a sidecar that is not what was written, if this handle writes: the next opening reads the segment, and makes another.
+  package func removeSidecar(ofSegmentAt first: Offset) {
+    guard isWriter else { return }
+    let number = published.withLock { published in
+      published.isClosed ? nil : published.segments.first { $0.firstOffset == first }?.number
+    }
+    if let number { directory.removeSidecar(of: number) }
+  }
+
   private func isLive(_ number: SegmentNumber) -> Bool {
     published.withLock { $0.segments.contains { $0.number == number } }
   }

@@ -10,6 +10,8 @@ public final class SegmentedLog: Sendable {
   let environment: any Environment
   package let syncPolicy: SyncPolicy
   let byteQuota: UInt64?
+  /// Was it opened for writing?
+  let isWriter: Bool
   /// What the application keeps of the records.
   let index: (any RecordIndex)?
 
@@ -116,6 +118,7 @@ public final class SegmentedLog: Sendable {
     self.recovery = recovery
     Platform.watchForks()
     forkCount = Platform.forkCount
+    isWriter = writer.lock != nil
     self.writer = Mutex(writer)
     self.published = Mutex(published)
   }

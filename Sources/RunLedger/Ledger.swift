@@ -177,10 +177,13 @@ public final class Ledger: Sendable {
   /// How many events can be found.
   public var eventCount: Int { index.withLock { $0.count } }
 
-  /// How many runs there are. Cost: a look at each run the first time it is asked for, then at those of the newest segments.
+  /// How many runs there are. Cost: a look at each run the first time it is asked for, then at those of the newest segments. Throws
+  /// `log` where an index is not what was written and its records cannot be read.
   public var runCount: Int {
-    index.catchUp()
-    return index.withLock { $0.runCount }
+    get throws(LedgerError) {
+      try catchUp()
+      return try inIndex { (index) throws(UnsoundPart) in try index.runCount }
+    }
   }
 
   /// Bytes of memory the indexes use: apart from the names of runs, kinds, actors, sessions and models, and for those.

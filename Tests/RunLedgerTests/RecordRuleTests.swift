@@ -53,7 +53,14 @@ import Testing
     let encoded = part.encode()
     let sound = (0..<encoded.count).map { encoded.bytes.loadUInt8(at: $0) }
     func isBelieved(_ bytes: [UInt8]) -> Bool {
-      SealedPart(StoredBytes(copying: bytes.span.rawBytes), first: 1, count: 1, isInMemory: true) != nil
+      do throws(UnsoundPart) {
+        let stored = StoredBytes(copying: bytes.span.rawBytes)
+        guard let part = SealedPart(stored, first: 1, count: 1, isInMemory: true) else { return false }
+        for number in 0..<part.termCount { _ = try part.checkedTerm(number) }
+        return true
+      } catch {
+        return false
+      }
     }
     #expect(isBelieved(sound))
     let terms = SealedPart.headerByteCount + SealedPart.idByteCount
