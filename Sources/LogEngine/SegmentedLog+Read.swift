@@ -5,7 +5,8 @@ extension SegmentedLog {
   /// Calls `body` with the record at `offset`, borrowed for the call; its checksum has been verified.
   ///
   /// Cost: a short lock and no system call and no copy, where the segment is sealed or reserved by this very writer;
-  /// otherwise one read. Throws `.offsetNotKept`, `.offsetBeyondEnd`, or `.damaged` if the bytes are not what was written.
+  /// otherwise one read. The first record of a segment that is asked for has its table of positions checked, and made anew if it
+  /// is damaged. Throws `.offsetNotKept`, `.offsetBeyondEnd`, or `.damaged` if the bytes are not what was written.
   @inlinable
   public func withRecord<R: ~Copyable>(
     at offset: Offset, _ body: (RawSpan) throws(LogError) -> R

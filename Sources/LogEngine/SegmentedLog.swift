@@ -11,7 +11,7 @@ public final class SegmentedLog: Sendable {
   package let syncPolicy: SyncPolicy
   let byteQuota: UInt64?
   /// Was it opened for writing?
-  let isWriter: Bool
+  package let isWriter: Bool
   /// What the application keeps of the records.
   let index: (any RecordIndex)?
 
@@ -70,6 +70,16 @@ public final class SegmentedLog: Sendable {
       segments[segments.count - 1].byteCount = end.rawValue
       self.next = next
       if isDurable { durable = next }
+    }
+
+    /// The segment that has a record; nil if none does.
+    func segment(with offset: Offset) -> ReadableSegment? {
+      offset >= logStart && offset < next ? segments[place(of: offset)] : nil
+    }
+
+    /// nil if it was dropped.
+    func place(of segment: ReadableSegment) -> Int? {
+      segments.firstIndex { $0.number == segment.number && $0.nonce == segment.nonce }
     }
 
     /// The last segment that starts at or before an offset that is kept.

@@ -85,8 +85,10 @@ struct IDIndex: ~Copyable {
   }
 
   /// Takes a part that was made of the records in the place of one that is unsound; nil if there are none.
-  mutating func replace(partAt first: Offset, with part: SealedPart?) {
-    guard let place = waiting.firstIndex(where: { $0.first == first }) else { return }
+  mutating func replace(_ unsound: SealedPart, with part: SealedPart?) {
+    // What waits may be less: what the segment's sidecar had when it was not sealed yet. That is sound, and the rest is entered.
+    guard let place = waiting.firstIndex(where: { $0.first == unsound.first && $0.count == unsound.count })
+    else { return }
     waiting.replaceSubrange(place...place, with: part.map { [$0] } ?? [])
     if waiting.isEmpty { forgetWaiting() }
   }

@@ -105,7 +105,6 @@ private struct Query {
     let last = min(filter.offsets?.upperBound ?? .max, ledger.latestOffset)
     guard first <= last else { return }
     if conditions.isEmpty { return try scan(first...last, body) }
-    if conditions.contains(where: \.isPrefix) { try ledger.catchUp() }
     while true {
       report = QueryReport()
       let plan = try plan(in: first...last)
@@ -139,7 +138,9 @@ private struct Query {
   // MARK: By the index
 
   private func plan(in offsets: ClosedRange<Offset>) throws(LedgerError) -> QueryPlan {
-    try ledger.inIndex { (index) throws(UnsoundPart) in try index.plan(conditions, in: offsets) }
+    try ledger.inIndex(allValues: conditions.contains(where: \.isPrefix)) { (index) throws(UnsoundPart) in
+      try index.plan(conditions, in: offsets)
+    }
   }
 
   private mutating func find(
@@ -170,8 +171,7 @@ private struct Query {
   ) throws(E) -> Found? {
     let byCount = counts.indices.sorted { counts[$0] < counts[$1] }
     guard let rarest = try indexes(byCount[0]) else { return nil }
-    report.segments += 1
-    report.postings += rarest.count
+    var postings = rarest.count
     var found = Found(
       first: first, indexes: rarest.filter { offsets.contains(first.advanced(by: UInt64($0))) })
     for condition in byCount.dropFirst() {
@@ -181,9 +181,11 @@ private struct Query {
         continue
       }
       guard let other = try indexes(condition) else { return nil }
-      report.postings += other.count
+      postings += other.count
       found.indexes = Self.intersection(found.indexes, other)
     }
+    report.segments += 1
+    report.postings += postings
     return found
   }
 

@@ -4,7 +4,8 @@ internal import Synchronization
 extension Ledger {
   // MARK: One event
 
-  /// The event of an id; nil if there is none. Cost: a lookup in memory and one record read.
+  /// The event of an id; nil if there is none. Cost: a lookup in memory and one record read; behind
+  /// an opening, what is first needed of a segment's index is read and checked, and where that is damaged, the segment is read.
   public func event(id: String) throws(LedgerError) -> StoredEvent? {
     try withEvent(id: id) { (view) throws(LedgerError) in
       StoredEvent(offset: view.offset, event: try view.event())
@@ -243,8 +244,7 @@ extension Ledger {
   /// The ids of all runs, by first appearance.
   public func runs() throws(LedgerError) -> [String] {
     try onLog { () throws(LogError) in try log.checkOpen() }
-    try catchUp()
-    return try inIndex { (index) throws(UnsoundPart) in try index.names(of: .run) }
+    return try inIndex(allValues: true) { (index) throws(UnsoundPart) in try index.names(of: .run) }
   }
 
   // MARK: Cursors

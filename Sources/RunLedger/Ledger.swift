@@ -23,6 +23,8 @@ public final class Ledger: Sendable {
   let index: EventIndex
   /// Held while it is decided what of a call is new, not while that is written.
   let deciding = UnfairLock()
+  /// Held while the index of a segment is made of its records. Taken behind `deciding`.
+  let remaking = Mutex(())
   /// Held for moments.
   let onTheirWay = Mutex(OnTheirWay())
   /// An empty draft's memory, to be used again. Held for moments.
@@ -181,8 +183,7 @@ public final class Ledger: Sendable {
   /// `log` where an index is not what was written and its records cannot be read.
   public var runCount: Int {
     get throws(LedgerError) {
-      try catchUp()
-      return try inIndex { (index) throws(UnsoundPart) in try index.runCount }
+      try inIndex(allValues: true) { (index) throws(UnsoundPart) in try index.runCount }
     }
   }
 

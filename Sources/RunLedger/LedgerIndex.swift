@@ -100,13 +100,15 @@ package struct LedgerIndex: ~Copyable {
     return true
   }
 
-  /// The offsets of the sealed segment that begins there.
+  /// The index of the sealed segment that begins there.
   func part(at first: Offset) -> SealedPart? { sealed.parts.first { $0.first == first } }
 
-  /// Takes an index that was made of a segment's records in the place of one that is unsound; nil if it has none any more.
-  mutating func replace(_ unsound: UnsoundPart, with part: SealedPart?) {
-    sealed.replace(partAt: unsound.first, with: part)
-    ids.replace(partAt: unsound.first, with: part)
+  /// Takes an index that was made of a segment's records in the place of one that is unsound; nil if it has none any more. What is
+  /// below `start` is gone, though ``removeAll(below:)`` may still be to come.
+  mutating func replace(_ unsound: SealedPart, with part: SealedPart?, start: Offset) {
+    self.start = max(self.start, start)
+    sealed.replace(unsound, with: part)
+    ids.replace(unsound, with: part)
   }
 
   mutating func moveSegment(at first: Offset, to bytes: StoredBytes) { sealed.move(partAt: first, to: bytes) }

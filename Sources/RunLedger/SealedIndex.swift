@@ -11,6 +11,7 @@ struct SealedIndex: ~Copyable {
 
   private(set) var parts: [SealedPart] = []
   private(set) var idCount = 0
+  private var termCount = 0
   private var shards = FixedArray(count: shardCount) { _ in Shard() }
 
   // MARK: Parts
@@ -19,6 +20,7 @@ struct SealedIndex: ~Copyable {
   mutating func add(_ part: SealedPart) {
     parts.append(part)
     idCount += part.idCount
+    termCount += part.termCount
   }
 
   mutating func move(partAt first: Offset, to bytes: StoredBytes) {
@@ -32,8 +34,8 @@ struct SealedIndex: ~Copyable {
   }
 
   /// Takes a part that was made of the records in the place of one that is unsound; nil if there are none.
-  mutating func replace(partAt first: Offset, with part: SealedPart?) {
-    guard let place = parts.firstIndex(where: { $0.first == first }) else { return }
+  mutating func replace(_ unsound: SealedPart, with part: SealedPart?) {
+    guard let place = parts.firstIndex(where: { $0.first == unsound.first }) else { return }
     change { $0.replaceSubrange(place...place, with: part.map { [$0] } ?? []) }
   }
 
@@ -41,6 +43,7 @@ struct SealedIndex: ~Copyable {
   private mutating func change(_ body: (inout [SealedPart]) -> Void) {
     body(&parts)
     idCount = parts.reduce(0) { $0 + $1.idCount }
+    termCount = parts.reduce(0) { $0 + $1.termCount }
     for shard in shards.indices { shards[shard] = Shard() }
   }
 
@@ -62,6 +65,22 @@ struct SealedIndex: ~Copyable {
   /// From here on every value can be found.
   mutating func catchUp() throws(UnsoundPart) {
     for shard in shards.indices { try catchUp(shard) }
+    // Terms that stand out of order are in no shard, and those behind them are not what they have to be.
+    let entered = shards.indices.reduce(0) { $0 + shards[$1].entries.count }
+    if entered != termCount { throw unsoundPart() }
+  }
+
+  /// The first part of which not all terms were entered.
+  @inline(never)
+  private func unsoundPart() -> UnsoundPart {
+    var entered = Array(repeating: 0, count: parts.count)
+    for shard in shards.indices {
+      for entry in shards[shard].entries { entered[Int(entry.part)] += 1 }
+    }
+    guard let place = parts.indices.first(where: { entered[$0] != parts[$0].termCount }) else {
+      preconditionFailure("the sums differ")
+    }
+    return UnsoundPart(first: parts[place].first)
   }
 
   @inline(never)

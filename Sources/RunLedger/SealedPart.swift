@@ -119,7 +119,7 @@ struct SealedPart: Sendable {
         high = place
         place -= step
       }
-      step *= 2
+      step = min(step * 2, count)
       if place < low || place >= high { place = (low + high) / 2 }
     }
     return low

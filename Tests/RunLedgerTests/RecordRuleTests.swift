@@ -81,11 +81,10 @@ import Testing
     shared[40] = 1
     for term in 0..<5 { shared[terms + term * SealedPart.termByteCount + 8] = 0 }
     #expect(!isBelieved(shared))
-    // The first term once more, behind the five that one record can have.
-    let end = terms + 5 * SealedPart.termByteCount
-    var more = sound
-    more.insert(contentsOf: sound[terms..<terms + SealedPart.termByteCount], at: end)
-    more[32] = 6
+    // A second run.
+    part.postings.add(.run, "y".utf8Span.span.rawBytes, 1)
+    let two = part.encode()
+    let more = (0..<two.count).map { two.bytes.loadUInt8(at: $0) }
     #expect(!isBelieved(more))
   }
 }

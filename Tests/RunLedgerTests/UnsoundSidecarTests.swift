@@ -195,6 +195,10 @@ import Testing
     SidecarBytes(try #require(image.files[name])).indexStart(records: try recordCount(image, name))
   }
 
+  private static func contentStart(_ image: DiskImage) throws -> Int {
+    SidecarBytes(try #require(image.files[name])).contentStart
+  }
+
   /// Every block of the first sidecar but the one that is looked at when the ledger is opened.
   private static func spoiled(_ image: DiskImage) throws -> DiskImage {
     let index = try indexStart(image)
@@ -284,6 +288,174 @@ import Testing
     #expect(trims.withLock { $0 == nil })
     #expect(ledger.firstOffset == start)
     #expect(try ledger.wrongLookup() == nil)
+  }
+
+  @Test func `a trim while positions are made anew is said to be one`() throws {
+    let (image, events) = try Self.closed()
+    let start = Offset(UInt64(try Self.recordCount(image, Self.name) + 1))
+    let trims = Locked<Ledger?>(nil)
+    var spoiled = image
+    spoiled.flip(Self.name, byte: try Self.contentStart(image), bit: 2)
+    let disk = ObservedFileSystem(try spoiled.disk()) { call in
+      guard call.operation == .open, call.name == "00000001.seg" else { return nil }
+      let ledger = trims.withLock { ledger in
+        defer { ledger = nil }
+        return ledger
+      }
+      do { try ledger?.trim(before: start) } catch { Issue.record("\(error)") }
+      return nil
+    }
+    let ledger = try Self.open(disk)
+    trims.withLock { $0 = ledger }
+    #expect(try ledger.event(id: events[3].id) == nil)
+    #expect(ledger.firstOffset == start)
+  }
+
+  @Test func `a damaged sidecar behind an empty segment is the one that goes`() throws {
+    let (image, _) = try Self.closed()
+    let disk = try image.disk()
+    let environment = SeededEnvironment(seed: 1)
+    var ledger = try Self.open(disk, environment)
+    // A new segment is begun, of the usual size, and this does not fit into it.
+    try ledger.trim(before: Offset(UInt64(try Self.recordCount(image, Self.name) + 1)))
+    let payload = "{\"a\":\"\(String(repeating: "x", count: 200))\"}"
+    try ledger.extend(try (0..<4000).map { try .test("big-\($0)", run: "run-\($0 / 5)", payload: payload) })
+    let segments = ledger.size.segments
+    while ledger.size.segments == segments { try ledger.append(.test("more-\(ledger.latestOffset)")) }
+    environment.advance(by: .zero)
+    try ledger.close()
+    let name = "00000005.idx"
+    var spoiled = try DiskImage(of: disk)
+    spoiled.flip(name, byte: try #require(spoiled.files[name]).count - 1, bit: 2)
+    let again = try spoiled.disk()
+    ledger = try Self.open(again)
+    #expect(try ledger.wrongLookup() == nil)
+    let left = try DiskImage(of: again)
+    #expect(left.files[name] == nil)
+    #expect(left.files.count == spoiled.files.count - 1)
+  }
+
+  @Test(arguments: [true, false])
+  func `a reader finds what can be read, with a damaged sidecar as without one`(hasSidecar: Bool) throws {
+    let (image, events) = try Self.closed()
+    var spoiled = try Self.spoiled(image)
+    if !hasSidecar { spoiled.files[Self.name] = nil }
+    spoiled.flip("00000001.seg", byte: 8192 + 200, bit: 1)
+    let reader = try Self.open(spoiled.disk(), access: .readOnly)
+    var lost: [String] = []
+    for event in events where try reader.event(id: event.id)?.event != event { lost.append(event.id) }
+    #expect(lost.count == 1)
+    #expect(Set(try reader.runs()) == Set(events.filter { $0.id != lost[0] }.map(\.runID)))
+  }
+
+  @Test func `a ledger that could be written can be written again`() throws {
+    let (image, events) = try Self.closed()
+    var spoiled = image
+    spoiled.flip(Self.name, byte: try Self.contentStart(image), bit: 2)
+    spoiled.flip("00000001.seg", byte: 8192 + 200, bit: 1)
+    let disk = try spoiled.disk()
+    for _ in 0..<2 {
+      let ledger = try Self.open(disk)
+      #expect(try ledger.event(id: events[300].id)?.event == events[300])
+      try ledger.close()
+    }
+  }
+
+  @Test func `an index is made of the records once`() throws {
+    let (image, _) = try Self.closed()
+    let ledger = try Self.open(try Self.spoiled(image).disk(), access: .readOnly)
+    // Two who have seen the same, as two threads do.
+    let unsound = UnsoundPart(first: 1)
+    try ledger.remake(unsound)
+    #expect(ledger.index.withLock { $0.part(at: 1)?.isInMemory } == true)
+    _ = try ledger.runs()
+    let size = ledger.indexSize.index
+    try ledger.remake(unsound)
+    #expect(ledger.indexSize.index == size)
+  }
+
+  @Test func `a query's report counts a segment once`() throws {
+    let (image, _) = try Self.closed()
+    let sound = try Self.open(image.disk(), access: .readOnly)
+    let blocks = SidecarBytes(try #require(image.files[Self.name])).blocks
+    for actor in 0..<7 {
+      let filter = EventFilter(kind: .exactly("turn.started"), actor: "actor-\(actor)")
+      let expected = try sound.countEvents(where: filter)
+      for block in blocks {
+        var spoiled = image
+        spoiled.flip(Self.name, byte: block.upperBound - 1, bit: 1)
+        let reader = try Self.open(spoiled.disk(), access: .readOnly)
+        #expect(try reader.countEvents(where: filter) == expected)
+      }
+    }
+  }
+
+  /// Each shard's terms are in order and behind each other, and begin with the same postings: what stands between two shards is
+  /// in no shard's range.
+  @Test func `terms that share postings are not believed, though no two that follow on each other do`() throws
+  {
+    let records = 10_000
+    let seed: UInt64 = 7
+    var shards: [[(hash: UInt32, name: [UInt8])]] = Array(repeating: [], count: SealedIndex.shardCount)
+    var number = 0
+    while shards.contains(where: { $0.count < 15 }) {
+      let name = Array("k.\(number)".utf8)
+      let hash = PostingIndex.hash(.kind, name.span.rawBytes, seed: seed)
+      shards[Int(hash >> 24)].append((hash, name))
+      number += 1
+    }
+    let postings = [UInt8](repeating: 1, count: records - 1)
+    var names = ByteBuffer()
+    var terms = ByteBuffer()
+    func addTerm(_ hash: UInt32, _ name: [UInt8], _ postings: Range<Int>, count: Int) {
+      terms.append(UInt16(PostingField.kind.rawValue))
+      terms.append(UInt16(name.count))
+      terms.append(hash)
+      terms.append(UInt32(names.count))
+      terms.append(UInt32(postings.lowerBound))
+      terms.append(UInt32(postings.count))
+      terms.append(UInt32(count))
+      terms.append(UInt32(0))
+      terms.append(UInt32(count - 1))
+      names.append(name.span.rawBytes)
+    }
+    let (all, none) = (0..<postings.count, postings.count..<postings.count)
+    for (shard, values) in shards.enumerated() {
+      let isFirst = shard < 2
+      if !isFirst { addTerm(0, [], 0..<0, count: 1) }
+      let sorted = values.prefix(isFirst ? 15 : 14).sorted { $0.hash < $1.hash }
+      for (place, value) in sorted.enumerated() {
+        let hasAll = place == 0 && !isFirst
+        addTerm(value.hash, value.name, hasAll ? all : isFirst ? 0..<0 : none, count: hasAll ? records : 1)
+      }
+    }
+    var whole = ByteBuffer()
+    whole.append(UInt64(SealedPart.version))
+    whole.append(seed)
+    whole.append(UInt64(records))
+    whole.append(UInt64(0))
+    whole.append(UInt64(terms.count / SealedPart.termByteCount))
+    whole.append(UInt64(names.count))
+    whole.append(UInt64(postings.count))
+    whole.append(UInt64(0))
+    whole.append(terms.bytes)
+    whole.append(names.bytes)
+    whole.append(postings.span.rawBytes)
+    let stored = StoredBytes(copying: whole.bytes)
+    var index = LedgerIndex(seed: 1)
+    let isPrepared = index.prepare(toRestore: stored)
+    try #require(isPrepared)
+    index.beginSegment(at: 1)
+    let isRestored = index.restoreSegment(stored, count: records, isSealed: true)
+    try #require(isRestored)
+    let condition = PostingCondition(field: .kind, name: "k.", isPrefix: true)
+    var isFound = false
+    do throws(UnsoundPart) {
+      _ = try index.plan([condition], in: 1...Offset(UInt64(records)))
+    } catch {
+      isFound = true
+    }
+    #expect(isFound)
   }
 
   @Test func `several threads that come upon a damaged sidecar find what is there`() async throws {
