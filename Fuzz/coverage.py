@@ -29,7 +29,7 @@ FILES = ["Sources/LogEngine/**/*.swift"] + [
     f"Sources/RunLedger/{name}.swift"
     for name in [
         "EventIndex", "EventRecord", "GrowingPart", "IDIndex", "Ledger+Append", "Ledger+Salvage", "LedgerIndex",
-        "PostingIndex", "RawSpan+Bytes", "SealedIndex", "SealedPart",
+        "Ledger+Index", "PostingIndex", "RawSpan+Bytes", "SealedIndex", "SealedPart",
     ]
 ]
 CODE_REGION = 0

@@ -13,43 +13,67 @@ enum IndexFuzz {
     let mode = input.loadUInt8(at: 0)
     unsafe bytes.truncate(to: 0)
     unsafe bytes.append(input.extracting(droppingFirst: 1))
-    if mode & 2 == 0 { unsafe repair(&bytes) }
+    if mode & 2 == 0, let repaired = unsafe repaired(bytes.bytes) { unsafe bytes = repaired }
     let stored = unsafe StoredBytes(copying: bytes.bytes)
     check(stored, isSealed: mode & 1 == 0)
   }
 
-  /// Makes the parts' lengths add up, and each term's hash its name's, and has them rise.
-  private static func repair(_ bytes: inout ByteBuffer) {
-    let count = bytes.bytes.loadUInt64(at: 16) & 63
-    bytes.store(SealedIndexModel.version, at: 0)
-    bytes.store(count, at: 16)
-    let ids = min(bytes.bytes.loadUInt64(at: 24), count)
-    bytes.store(ids, at: 24)
-    let rest = bytes.count - SealedIndexModel.headerByteCount - 8 * Int(ids)
-    guard rest >= 0 else { return }
-    let terms = min(bytes.bytes.loadUInt64(at: 32), 5 * count, UInt64(rest / 32))
-    bytes.store(terms, at: 32)
-    let texts = rest - 32 * Int(terms)
-    let names = min(bytes.bytes.loadUInt64(at: 40), UInt64(texts))
-    bytes.store(names, at: 40)
-    bytes.store(UInt64(texts) - names, at: 48)
-    let termsStart = SealedIndexModel.headerByteCount + 8 * Int(ids)
-    let namesStart = termsStart + 32 * Int(terms)
+  /// The same with lengths that add up, and terms laid out by their names' hashes; nil if there is too little.
+  private static func repaired(_ whole: RawSpan) -> ByteBuffer? {
+    let count = whole.loadUInt64(at: 16) & 63
+    let idCount = Int(min(whole.loadUInt64(at: 24), count))
+    let termsStart = SealedIndexModel.headerByteCount + 8 * idCount
+    guard whole.byteCount >= termsStart else { return nil }
+    let termCount = min(
+      Int(clamping: whole.loadUInt64(at: 32)), 5 * Int(count), (whole.byteCount - termsStart) / 32)
+    let namesStart = termsStart + 32 * termCount
+    let names = min(Int(clamping: whole.loadUInt64(at: 40)), whole.byteCount - namesStart)
+    let seed = whole.loadUInt64(at: 8)
+    var terms: [(hash: UInt32, place: Int, name: [UInt8], postings: [UInt8])] = []
     for place in stride(from: termsStart, to: namesStart, by: 32) {
-      let field = bytes.bytes.loadUInt8(at: place)
-      let start = namesStart + Int(bytes.bytes.loadUInt32(at: place + 8))
-      let end = start + Int(bytes.bytes.loadUInt16(at: place + 2))
-      guard end <= bytes.count else { continue }
-      let hash = XXH3.hash64(
-        bytes.bytes.extracting(start..<end), seed: bytes.bytes.loadUInt64(at: 8) &+ UInt64(field))
-      bytes.store(UInt32(truncatingIfNeeded: hash), at: place + 4)
+      let name = array(
+        whole, namesStart..<namesStart + names, whole.loadUInt32(at: place + 8),
+        UInt32(whole.loadUInt16(at: place + 2)))
+      let postings = array(
+        whole, namesStart + names..<whole.byteCount, whole.loadUInt32(at: place + 12),
+        whole.loadUInt32(at: place + 16))
+      let hash = XXH3.hash64(name.span.rawBytes, seed: seed &+ UInt64(whole.loadUInt8(at: place)))
+      terms.append((UInt32(truncatingIfNeeded: hash), place, name, postings))
     }
-    let sorted = stride(from: termsStart, to: namesStart, by: 32).map { place in
-      (0..<4).map { bytes.bytes.loadUInt64(at: place + 8 * $0) }
-    }.sorted { $0[0] >> 32 < $1[0] >> 32 }
-    for (number, words) in sorted.enumerated() {
-      for (word, value) in words.enumerated() { bytes.store(value, at: termsStart + 32 * number + 8 * word) }
+    terms.sort { $0.hash < $1.hash }
+    var repaired = ByteBuffer()
+    repaired.append(SealedIndexModel.version)
+    repaired.append(UInt32(0))
+    repaired.append(seed)
+    repaired.append(count)
+    repaired.append(UInt64(idCount))
+    repaired.append(UInt64(termCount))
+    repaired.append(UInt64(terms.reduce(0) { $0 + $1.name.count }))
+    repaired.append(UInt64(terms.reduce(0) { $0 + $1.postings.count }))
+    repaired.append(UInt64(0))
+    repaired.append(whole.extracting(SealedIndexModel.headerByteCount..<termsStart))
+    var (nameStart, postingsStart) = (0, 0)
+    for term in terms {
+      repaired.append(UInt16(whole.loadUInt8(at: term.place)))
+      repaired.append(UInt16(term.name.count))
+      repaired.append(term.hash)
+      repaired.append(UInt32(nameStart))
+      repaired.append(UInt32(postingsStart))
+      repaired.append(UInt32(term.postings.count))
+      repaired.append(whole.extracting(term.place + 20..<term.place + 32))
+      nameStart += term.name.count
+      postingsStart += term.postings.count
     }
+    for term in terms { repaired.append(term.name.span.rawBytes) }
+    for term in terms { repaired.append(term.postings.span.rawBytes) }
+    return repaired
+  }
+
+  /// As much as there is of a stretch of a part.
+  private static func array(_ bytes: RawSpan, _ part: Range<Int>, _ start: UInt32, _ count: UInt32) -> [UInt8]
+  {
+    let start = min(part.lowerBound + Int(start), part.upperBound)
+    return (start..<min(start + Int(count), part.upperBound)).map { bytes.loadUInt8(at: $0) }
   }
 
   private static func check(_ stored: StoredBytes, isSealed: Bool) {
@@ -57,36 +81,64 @@ enum IndexFuzz {
     let count = Int(clamping: bytes.loadUInt64(at: 16))
     guard count > 0, count < 1 << 20 else { return }
     var index = LedgerIndex(seed: 5)
-    guard index.restoreSegment(stored, count: count, isSealed: isSealed) else {
-      let (count, runCount) = (index.count, index.runCount)
-      return promise(count == 0 && runCount == 0, "what is not believed leaves nothing")
+    do throws(UnsoundPart) {
+      guard index.prepare(toRestore: stored),
+        index.restoreSegment(stored, count: count, isSealed: isSealed)
+      else {
+        let (count, runCount) = (index.count, try index.runCount)
+        return promise(count == 0 && runCount == 0, "what is not believed leaves nothing")
+      }
+      let model = SealedIndexModel(bytes, count: count)
+      promise(model.isWhole, "what is believed lies within its bytes")
+      promise(index.count == model.idCount, "all ids are counted")
+      guard isDictionarySound(&index, model, bytes) else {
+        return promise(isSealed, "what is written to is made of sound terms only")
+      }
+      try check(&index, model, bytes, isSealed: isSealed)
+    } catch {
+      promise(false, "what is sound is found to be")
     }
-    let model = SealedIndexModel(bytes, count: count)
-    promise(model.isWhole, "what is believed lies within its bytes")
-    promise(index.count == model.idCount, "all ids are counted")
+  }
+
+  /// Do all terms say what they have to? Where they do not, the first look at all of them finds it.
+  private static func isDictionarySound(
+    _ index: inout LedgerIndex, _ model: SealedIndexModel, _ bytes: RawSpan
+  ) -> Bool {
+    var isSound = true
+    do throws(UnsoundPart) { _ = try index.names(of: .run) } catch { isSound = false }
+    promise(
+      isSound == model.areTermsSound(bytes), "terms are sound, or a look at all finds that they are not")
+    return isSound
+  }
+
+  private static func check(
+    _ index: inout LedgerIndex, _ model: SealedIndexModel, _ bytes: RawSpan, isSealed: Bool
+  ) throws(UnsoundPart) {
     for number in 0..<model.termCount {
       let term = model.term(number, bytes)
       guard let field = PostingField(rawValue: term.field) else { return promise(false, "a field") }
       let name = bytes.extracting(term.name)
-      checkOffsets(field, name, &index, term: term, model: model, bytes, isSealed: isSealed)
+      try checkOffsets(field, name, &index, term: term, model: model, bytes, isSealed: isSealed)
     }
     // A handful of names stand for all that may be asked for.
     for letter in UInt8(ascii: "a")...UInt8(ascii: "h") {
       let name = [letter]
       let hash = UInt32(truncatingIfNeeded: XXH3.hash64(name.span.rawBytes, seed: model.seed) >> 32)
-      let found = index.candidates(id: name.span.rawBytes)
+      let found = try index.candidates(id: name.span.rawBytes)
       if model.idsRise(bytes) {
         promise(found == model.offsets(ofID: hash, bytes), "an id is where the index says: \(found)")
       }
     }
     guard !isSealed else { return }
-    checkEncoded(index.bytes(ofSegmentAt: 1), count: count)
+    checkEncoded(index.bytes(ofSegmentAt: 1), count: model.count)
   }
 
   private static func checkEncoded(_ bytes: StoredBytes?, count: Int) {
     guard let bytes else { return promise(false, "what has records is encoded") }
     var index = LedgerIndex(seed: 5)
-    promise(index.restoreSegment(bytes, count: count, isSealed: false), "what is encoded is believed")
+    let isBelieved =
+      index.prepare(toRestore: bytes) && index.restoreSegment(bytes, count: count, isSealed: false)
+    promise(isBelieved, "what is encoded is believed")
     guard let again = index.bytes(ofSegmentAt: 1) else { return promise(false, "and encoded again") }
     promise(again.bytes.isEqual(to: bytes.bytes), "and is the same then")
   }
@@ -95,9 +147,9 @@ enum IndexFuzz {
   private static func checkOffsets(
     _ field: PostingField, _ name: RawSpan, _ index: inout LedgerIndex, term: SealedIndexModel.Term,
     model: SealedIndexModel, _ bytes: RawSpan, isSealed: Bool
-  ) {
+  ) throws(UnsoundPart) {
     var place = PostingPlace()
-    let all = index.offsets(field, name, after: 0, limit: 1 << 16, &place)
+    let all = try index.offsets(field, name, after: 0, limit: 1 << 16, &place)
     promise(
       all.allSatisfy { $0.rawValue >= 1 && $0.rawValue <= UInt64(model.count) }, "offsets of the segment")
     if model.isOnly(term, bytes), let expected = model.offsets(of: term, bytes) {
@@ -105,7 +157,7 @@ enum IndexFuzz {
       var paged: [Offset] = []
       var page = PostingPlace()
       repeat {
-        let found = index.offsets(field, name, after: paged.last ?? 0, limit: 3, &page)
+        let found = try index.offsets(field, name, after: paged.last ?? 0, limit: 3, &page)
         if found.isEmpty { break }
         paged += found
       } while paged.count <= expected.count
@@ -163,6 +215,24 @@ struct SealedIndexModel {
 
   var isWhole: Bool {
     namesStart + names + postings == byteCount && idCount <= count && termCount <= 5 * count
+  }
+
+  /// Each says what it may, and has bytes of its own behind those of the one before.
+  func areTermsSound(_ bytes: RawSpan) -> Bool {
+    var (nameStart, postingsStart) = (namesStart, namesStart + names)
+    var lastHash: UInt32 = 0
+    for number in 0..<termCount {
+      let term = term(number, bytes)
+      let hash = bytes.loadUInt32(at: termsStart + 32 * number + 4)
+      guard term.field < 5, term.count >= 1, term.first <= term.last, term.last < UInt64(count),
+        term.name.lowerBound == nameStart, term.name.upperBound <= namesStart + names,
+        term.postings.lowerBound == postingsStart, term.postings.upperBound <= byteCount, hash >= lastHash,
+        XXH3.hash64(bytes.extracting(term.name), seed: seed &+ UInt64(term.field)) & UInt64(UInt32.max)
+          == hash
+      else { return false }
+      (nameStart, postingsStart, lastHash) = (term.name.upperBound, term.postings.upperBound, hash)
+    }
+    return true
   }
 
   func term(_ number: Int, _ bytes: RawSpan) -> Term {
@@ -279,6 +349,7 @@ enum CatalogFuzz {
         guard let bytes = index.bytes(ofSegmentAt: Offset(begun)) else { continue }
         let count = bytes.bytes.loadUInt64(at: 16)
         index = LedgerIndex(seed: 6)
+        promise(index.prepare(toRestore: bytes), "what was encoded is an index")
         index.beginSegment(at: Offset(begun))
         promise(
           index.restoreSegment(bytes, count: Int(count), isSealed: byte & 1 == 1),
@@ -304,14 +375,18 @@ enum CatalogFuzz {
         next += UInt64(byte & 3)
       }
     }
-    check(&index, listed, crowded)
+    do throws(UnsoundPart) {
+      try check(&index, listed, crowded)
+    } catch {
+      promise(false, "what was encoded is sound")
+    }
   }
 
   private static func check(
     _ index: inout LedgerIndex, _ listed: [(offset: UInt64, id: UInt8, run: UInt8)], _ crowded: Set<UInt8>
-  ) {
+  ) throws(UnsoundPart) {
     promise(index.count == listed.count, "all events are counted")
-    let (runCount, listedRuns) = (index.runCount, index.names(of: .run))
+    let (runCount, listedRuns) = (try index.runCount, try index.names(of: .run))
     promise(runCount == Set(listed.map(\.run)).count, "all runs are counted")
     var appeared: [String] = []
     for event in listed where !appeared.contains("r\(event.run)") { appeared.append("r\(event.run)") }
@@ -322,7 +397,7 @@ enum CatalogFuzz {
       var place = PostingPlace()
       var found: [Offset] = []
       while true {
-        let page = index.offsets(.run, name.span.rawBytes, after: found.last ?? 0, limit: 3, &place)
+        let page = try index.offsets(.run, name.span.rawBytes, after: found.last ?? 0, limit: 3, &place)
         if page.isEmpty { break }
         found += page
       }
@@ -331,7 +406,8 @@ enum CatalogFuzz {
     for id in UInt8(0)..<16 where !crowded.contains(id) {
       let expected = listed.filter { $0.id == id }.map { Offset($0.offset) }
       let name = names[Int(id)]
-      promise(index.candidates(id: name.span.rawBytes) == expected, "an id has its events")
+      let found = try index.candidates(id: name.span.rawBytes)
+      promise(found == expected, "an id has its events")
     }
   }
 
@@ -349,9 +425,9 @@ extension LedgerIndex {
     add(view)
   }
 
-  fileprivate mutating func candidates(id: RawSpan) -> [Offset] {
+  fileprivate mutating func candidates(id: RawSpan) throws(UnsoundPart) -> [Offset] {
     var found: [Offset] = []
-    while let next = candidate(id: id, after: found.last ?? .zero) { found.append(next) }
+    while let next = try candidate(id: id, after: found.last ?? .zero) { found.append(next) }
     return found
   }
 }

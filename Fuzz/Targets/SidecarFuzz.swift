@@ -76,12 +76,12 @@ enum SidecarFuzz {
 
   /// Makes lengths, digest and checksum right, so that what is behind them is reached.
   private static func repair(_ bytes: inout [UInt8]) {
-    guard bytes.count > 256 else { return }
+    guard bytes.count > 264 else { return }
     let records = min(bytes.span.rawBytes.loadUInt64(at: 88), 1 << 20)
-    let start = 256 + (Int(records) * 4 + 7) & ~7
-    if start <= bytes.count { bytes.store(UInt64(bytes.count - start), 8, at: 128) }
-    bytes.store(XXH3.hash64(Array(bytes[256...]).span.rawBytes, seed: 0), 8, at: 136)
-    bytes.store(XXH3.hash64(Array(bytes[..<248]).span.rawBytes), 8, at: 248)
+    var sidecar = SidecarBytes(bytes)
+    let start = sidecar.indexStart(records: Int(records))
+    if start <= bytes.count { sidecar.store(UInt64(bytes.count - start), 8, at: 128) }
+    bytes = sidecar.resealed()
   }
 }
 

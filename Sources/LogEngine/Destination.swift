@@ -128,8 +128,10 @@ final class Destination {
     let names = try onFile { () throws(FileSystemError) in
       try directory.fileSystem.entries(of: directory.path)
     }
-    for name in names where try status(directory.path(of: name), directory.fileSystem)?.kind != .regular {
-      return nil
+    for name in names {
+      // One that has gone since was a writer's, who is at work there.
+      guard let status = try status(directory.path(of: name), directory.fileSystem) else { continue }
+      guard status.kind == .regular else { return nil }
     }
     return listing
   }

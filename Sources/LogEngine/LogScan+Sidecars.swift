@@ -26,6 +26,25 @@ extension LogScan {
     nextToVisit = segment.nextOffset
   }
 
+  /// Where the records of a sealed segment are by its frames, for one whose sidecar turned out not to be what was written. Damage is
+  /// passed over, and leaves records without a position; then it is not sound.
+  static func positions(
+    of number: SegmentNumber, nonce: UInt64, count: Int, in directory: LogDirectory
+  ) throws(LogError) -> (PositionTable, isSound: Bool) {
+    var log = LogScan(directory, besideWriter: true, keepsSources: false)
+    let file = try log.listed { () throws(LogError) in try directory.openFile(number, .readOnly) }
+    let opened = try directory.openSegment(number, in: file)
+    guard let header = opened.header, header.nonce == nonce else { throw log.changedMeanwhile() }
+    var scan = try SegmentScan(file, header, headerChecksum: opened.headerChecksum)
+    var segment = Segment(
+      number: number, header: header, source: nil, positions: PositionTable(),
+      end: SegmentHeader.dataStart, tally: SegmentTally(headerChecksum: opened.headerChecksum),
+      isSealed: false)
+    try log.read(&scan, into: &segment, { _, _ in }, isLast: false)
+    segment.positions.appendLost(upTo: count)
+    return (segment.positions, log.findings.isEmpty)
+  }
+
   /// Where a sealed segment ends, if its seal says the same as its sidecar and nothing but zeros follows.
   private func end(
     of header: SidecarHeader, _ scan: borrowing SegmentScan, isLast: Bool

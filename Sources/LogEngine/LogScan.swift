@@ -101,7 +101,10 @@ struct LogScan: ~Copyable {
   mutating func readAll(
     _ pending: inout [LogDirectory.OpenedSegment], _ visit: (Offset, RawSpan) throws(LogError) -> Void
   ) throws(LogError) {
-    if index != nil { sidecars = Sidecar.readAll(for: pending.compactMap(\.header), in: directory) }
+    if let index {
+      sidecars = Sidecar.readAll(for: pending.compactMap(\.header), in: directory)
+      _ = sidecars.sorted { $0.key < $1.key }.contains { index.prepare(toRestore: $0.value.index) }
+    }
     while let opened = pending.popLast() {
       guard let header = opened.header else { continue }
       checkContinuity(to: opened.number, header)

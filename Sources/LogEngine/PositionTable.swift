@@ -6,6 +6,8 @@ struct PositionTable: Sendable {
   private var chunks: [[UInt32]] = []
   private var stored: StoredBytes?
   private(set) var count = 0
+  /// Are they known to be what was written? Those of a sidecar are compared with its digests when the first one is needed.
+  private(set) var isChecked = true
 
   init() {}
 
@@ -13,7 +15,14 @@ struct PositionTable: Sendable {
   init(stored: StoredBytes) {
     self.stored = stored
     count = stored.count / Self.entryByteCount
+    isChecked = false
   }
+
+  /// Cost: unless they are known to be, all are hashed.
+  var isSound: Bool { isChecked || (stored?.isSound ?? true) }
+
+  /// From here on they are known to be sound.
+  mutating func noteChecked() { isChecked = true }
 
   /// nil for a record whose frame is lost.
   // In line, as whoever asks would take the table out of its segment for a call, and count the references to it.

@@ -5,6 +5,10 @@
 /// ``encodeSegment(at:)`` and ``moveSegment(at:to:)``, which the housekeeper calls beside that, and a close. The application itself adds what
 /// it appends.
 package protocol RecordIndex: AnyObject, Sendable {
+  /// Takes from what ``encodeSegment(at:)`` once gave for one of the segments what all have in common, before any is restored or
+  /// read. False: the bytes are of no use, and another segment's are to be tried.
+  func prepare(toRestore bytes: StoredBytes) -> Bool
+
   /// The records from `first` on are another segment's.
   func beginSegment(at first: Offset)
 

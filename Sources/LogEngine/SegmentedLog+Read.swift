@@ -5,7 +5,8 @@ extension SegmentedLog {
   /// Calls `body` with the record at `offset`, borrowed for the call; its checksum has been verified.
   ///
   /// Cost: a short lock and no system call and no copy, where the segment is sealed or reserved by this very writer;
-  /// otherwise one read. Throws `.offsetNotKept`, `.offsetBeyondEnd`, or `.damaged` if the bytes are not what was written.
+  /// otherwise one read. The first record of a segment that is asked for has its table of positions checked, and made anew if it
+  /// is damaged. Throws `.offsetNotKept`, `.offsetBeyondEnd`, or `.damaged` if the bytes are not what was written.
   @inlinable
   public func withRecord<R: ~Copyable>(
     at offset: Offset, _ body: (RawSpan) throws(LogError) -> R
@@ -22,9 +23,8 @@ extension SegmentedLog {
     at offset: Offset, _ body: (RawSpan) throws(LogError) -> Void
   ) throws(LogError) {
     try checkProcess()
-    let (segment, frame) = try published.withLock { (published) throws(LogError) in
-      let (place, frame) = try locate(offset, published)
-      return (published.segments[place].readable, frame)
+    let (segment, frame) = try find(offset) { published, place, frame in
+      (published.segments[place].readable, frame)
     }
     try segment.source.withBytes(from: frame.start, to: frame.end) { (bytes) throws(LogError) in
       try body(verified(bytes, frame, segment, offset))
@@ -96,8 +96,7 @@ extension SegmentedLog {
     from offset: Offset, through last: Offset
   ) throws(LogError) -> (FrameSource, [FramePlace]) {
     try checkProcess()
-    return try published.withLock { (published) throws(LogError) in
-      let (place, first) = try locate(offset, published)
+    return try find(offset) { published, place, first in
       let count = Int(last.rawValue - offset.rawValue) + 1
       let frames = published.segments[place].frames(from: first, atMost: count, byteCount: Self.runByteCount)
       return (published.segments[place].readable, frames)
@@ -106,8 +105,7 @@ extension SegmentedLog {
 
   /// The first of these records and those behind it that are in the same segment.
   private func find(_ offsets: ArraySlice<Offset>) throws(LogError) -> (FrameSource, [FramePlace]) {
-    try published.withLock { (published) throws(LogError) in
-      let (place, first) = try locate(offsets[offsets.startIndex], published)
+    try find(offsets[offsets.startIndex]) { published, place, first in
       var frames = [first]
       frames.reserveCapacity(offsets.count)
       // Out of the array once: each time counts all references in it, which costs more than the look.
@@ -123,10 +121,26 @@ extension SegmentedLog {
     }
   }
 
-  /// The place of the segment that holds a record, and where it is there.
-  private func locate(
-    _ offset: Offset, _ published: borrowing Published
-  ) throws(LogError) -> (segment: Int, FramePlace) {
+  /// Calls `body`, while others wait, with the place of the segment that holds a record, and where the record is there.
+  @inline(__always)
+  private func find<R>(
+    _ offset: Offset, _ body: (borrowing Published, Int, FramePlace) -> R
+  ) throws(LogError) -> R {
+    while true {
+      let found: R? = try published.withLock { (published) throws(LogError) in
+        guard let place = try place(of: offset, published) else { return nil }
+        guard let frame = published.segments[place].frame(of: offset) else {
+          throw lost(offset, published.segments[place].number)
+        }
+        return body(published, place, frame)
+      }
+      if let found { return found }
+      try checkPositions(ofSegmentWith: offset)
+    }
+  }
+
+  /// The place of the segment that holds a record; nil if the positions of its records have to be checked first.
+  private func place(of offset: Offset, _ published: borrowing Published) throws(LogError) -> Int? {
     if published.isClosed { throw closedError() }
     guard offset >= published.logStart else {
       throw LogError(
@@ -139,10 +153,7 @@ extension SegmentedLog {
         "no record has offset \(offset); the last is \(published.next.rawValue - 1)")
     }
     let place = published.place(of: offset)
-    guard let frame = published.segments[place].frame(of: offset) else {
-      throw lost(offset, published.segments[place].number)
-    }
-    return (place, frame)
+    return published.segments[place].positions.isChecked ? place : nil
   }
 
   private func lost(_ offset: Offset, _ segment: SegmentNumber) -> LogError {

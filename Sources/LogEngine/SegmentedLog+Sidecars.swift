@@ -64,6 +64,48 @@ extension SegmentedLog {
     }
   }
 
+  /// Compares the positions of the segment that has a record with their digests, and takes others from its frames if they are not
+  /// what was written.
+  func checkPositions(ofSegmentWith offset: Offset) throws(LogError) {
+    let segment = published.withLock { $0.segment(with: offset) }
+    guard let segment, !segment.positions.isChecked else { return }
+    var positions = segment.positions
+    if positions.isSound {
+      positions.noteChecked()
+    } else {
+      do throws(LogError) {
+        positions = try readPositions(of: segment)
+      } catch {
+        // One that was dropped meanwhile is of no concern.
+        guard place(of: segment) != nil else { return }
+        throw error
+      }
+    }
+    published.withLock { published in
+      guard let place = published.place(of: segment) else { return }
+      published.segments[place].positions = positions
+    }
+  }
+
+  private func place(of segment: ReadableSegment) -> Int? { published.withLock { $0.place(of: segment) } }
+
+  private func readPositions(of segment: ReadableSegment) throws(LogError) -> PositionTable {
+    let (positions, isSound) = try LogScan.positions(
+      of: segment.number, nonce: segment.nonce, count: segment.positions.count, in: directory)
+    // Without it the next writer would refuse a damaged segment.
+    if isSound { removeSidecar(of: segment.number) }
+    return positions
+  }
+
+  /// Removes a sidecar that is not what was written, if this handle writes: the next opening reads the segment, and makes another.
+  package func removeSidecar(ofSegmentWith offset: Offset) {
+    if let number = published.withLock({ $0.segment(with: offset)?.number }) { removeSidecar(of: number) }
+  }
+
+  private func removeSidecar(of number: SegmentNumber) {
+    if isWriter, !published.withLock({ $0.isClosed }) { directory.removeSidecar(of: number) }
+  }
+
   private func isLive(_ number: SegmentNumber) -> Bool {
     published.withLock { $0.segments.contains { $0.number == number } }
   }

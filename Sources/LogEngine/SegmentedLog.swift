@@ -10,6 +10,8 @@ public final class SegmentedLog: Sendable {
   let environment: any Environment
   package let syncPolicy: SyncPolicy
   let byteQuota: UInt64?
+  /// Was it opened for writing?
+  package let isWriter: Bool
   /// What the application keeps of the records.
   let index: (any RecordIndex)?
 
@@ -70,6 +72,16 @@ public final class SegmentedLog: Sendable {
       if isDurable { durable = next }
     }
 
+    /// The segment that has a record; nil if none does.
+    func segment(with offset: Offset) -> ReadableSegment? {
+      offset >= logStart && offset < next ? segments[place(of: offset)] : nil
+    }
+
+    /// nil if it was dropped.
+    func place(of segment: ReadableSegment) -> Int? {
+      segments.firstIndex { $0.number == segment.number && $0.nonce == segment.nonce }
+    }
+
     /// The last segment that starts at or before an offset that is kept.
     func place(of offset: Offset) -> Int {
       var low = 0
@@ -116,6 +128,7 @@ public final class SegmentedLog: Sendable {
     self.recovery = recovery
     Platform.watchForks()
     forkCount = Platform.forkCount
+    isWriter = writer.lock != nil
     self.writer = Mutex(writer)
     self.published = Mutex(published)
   }

@@ -4,7 +4,7 @@ internal import Synchronization
 /// What a sidecar says of its segment, beside positions and index: which segment, and how far. FORMAT.md, "Sidecar".
 package struct SidecarHeader: Sendable, Hashable {
   package static let byteCount = 256
-  static let version: UInt32 = 1
+  static let version: UInt32 = 2
   private static let magic: UInt64 = 0x0A0D_5844_494C_5289
 
   var log: UniqueID
@@ -21,13 +21,21 @@ package struct SidecarHeader: Sendable, Hashable {
   /// sealed one.
   var witness: UInt64
   var indexByteCount: UInt64 = 0
-  /// Of everything behind the header.
-  var contentDigest: UInt64 = 0
+  /// Of the digests of all blocks.
+  var rootDigest: UInt64 = 0
 
-  var positionByteCount: UInt64 { UInt64(tally.recordCount) * UInt64(PositionTable.entryByteCount) }
-  /// The index starts at a multiple of eight.
-  var indexStart: UInt64 { UInt64(Self.byteCount) + (positionByteCount + 7) & ~7 }
-  package var fileByteCount: UInt64 { indexStart + indexByteCount }
+  // The digests stand behind the header, and then their blocks: the positions, and at a multiple of eight the index.
+  private var indexOffset: UInt64 {
+    (UInt64(tally.recordCount) * UInt64(PositionTable.entryByteCount) + 7) & ~7
+  }
+  private var contentByteCount: UInt64 { indexOffset + indexByteCount }
+  var digestByteCount: UInt64 { 8 * UInt64(BlockDigests.blockCount(of: Int(contentByteCount))) }
+  var contentStart: UInt64 { UInt64(Self.byteCount) + digestByteCount }
+  var positionsEnd: UInt64 {
+    contentStart + UInt64(tally.recordCount) * UInt64(PositionTable.entryByteCount)
+  }
+  var indexStart: UInt64 { contentStart + indexOffset }
+  package var fileByteCount: UInt64 { contentStart + contentByteCount }
 
   package func encode() -> ByteBuffer {
     var buffer = ByteBuffer(capacity: Self.byteCount)
@@ -48,7 +56,7 @@ package struct SidecarHeader: Sendable, Hashable {
     buffer.append(tally.digest)
     buffer.append(witness)
     buffer.append(indexByteCount)
-    buffer.append(contentDigest)
+    buffer.append(rootDigest)
     buffer.appendZeros(Self.byteCount - 8 - buffer.count)
     buffer.append(XXH3.hash64(buffer.bytes))
     return buffer
@@ -74,7 +82,7 @@ package struct SidecarHeader: Sendable, Hashable {
     tally.bodyBytes = bytes.loadUInt64(at: 104)
     witness = bytes.loadUInt64(at: 120)
     indexByteCount = bytes.loadUInt64(at: 128)
-    contentDigest = bytes.loadUInt64(at: 136)
+    rootDigest = bytes.loadUInt64(at: 136)
     // Sums must not overflow, and no file is longer.
     guard indexByteCount <= LogLimits.segmentFileByteCount,
       end <= FilePosition(LogLimits.segmentFileByteCount),
@@ -108,14 +116,14 @@ package struct SidecarHeader: Sendable, Hashable {
   }
 }
 
-/// A sidecar that was read and found whole.
+/// A sidecar whose header and digests were read and found sound. The rest is compared with the digests when it is used.
 struct Sidecar: Sendable {
   let header: SidecarHeader
   let positions: PositionTable
   let index: StoredBytes
 
-  /// Contents are hashed in blocks of this size, each with the hash of the one before as its seed.
-  fileprivate static let blockByteCount = 1 << 20
+  /// A header and the digests of most sidecars: one read.
+  private static let firstByteCount = 4 << 10
 
   /// The sidecars of segments, read by several threads where there are many: what an opening waits for is the disk.
   static func readAll(
@@ -152,35 +160,38 @@ struct Sidecar: Sendable {
     _ file: any LogFile, _ segment: SegmentHeader, _ buffer: inout ByteBuffer
   ) throws(FileSystemError) -> Sidecar? {
     buffer.truncate(to: 0)
-    try buffer.fill(SidecarHeader.byteCount) { (space) throws(FileSystemError) in
-      try file.read(into: &space, at: 0)
-    }
-    guard let header = SidecarHeader(buffer.bytes), header.belongs(to: segment),
-      try file.status().length == header.fileByteCount
+    try buffer.fill(firstByteCount) { (space) throws(FileSystemError) in try file.read(into: &space, at: 0) }
+    guard buffer.count >= SidecarHeader.byteCount,
+      let header = SidecarHeader(buffer.bytes.extracting(0..<SidecarHeader.byteCount)),
+      header.belongs(to: segment), try file.status().length == header.fileByteCount
     else { return nil }
-    // Read, not mapped: a bad sector is an error here, and would be a signal there.
-    var digest: UInt64 = 0
-    var place = UInt64(SidecarHeader.byteCount)
-    while place < header.fileByteCount {
-      let count = Int(min(UInt64(blockByteCount), header.fileByteCount - place))
-      buffer.truncate(to: 0)
-      try buffer.fill(count) { (space) throws(FileSystemError) in try file.read(into: &space, at: place) }
-      // Of a file that was cut meanwhile it is another.
-      digest = XXH3.hash64(buffer.bytes, seed: digest)
-      place += UInt64(count)
+    let contentStart = Int(header.contentStart)
+    if buffer.count < contentStart {
+      let read = UInt64(buffer.count)
+      try buffer.fill(contentStart - buffer.count) { (space) throws(FileSystemError) in
+        try file.read(into: &space, at: read)
+      }
     }
-    guard digest == header.contentDigest else { return nil }
-    return try map(file, header)
+    // One that was cut meanwhile is another.
+    guard buffer.count >= contentStart else { return nil }
+    let stored = buffer.bytes.extracting(SidecarHeader.byteCount..<contentStart)
+    guard XXH3.hash64(stored) == header.rootDigest else { return nil }
+    let digests = stride(from: 0, to: stored.byteCount, by: 8).map { stored.loadUInt64(at: $0) }
+    let sidecar = try map(file, header, digests)
+    // What is appended to has to be right from the start.
+    return header.isSealed || (sidecar.index.isSound && sidecar.positions.isSound) ? sidecar : nil
   }
 
-  fileprivate static func map(_ file: any LogFile, _ header: SidecarHeader) throws(FileSystemError) -> Sidecar
-  {
+  fileprivate static func map(
+    _ file: any LogFile, _ header: SidecarHeader, _ digests: [UInt64]
+  ) throws(FileSystemError) -> Sidecar {
     let region = try Self.region(file, header.fileByteCount)
-    let positionsEnd = SidecarHeader.byteCount + Int(header.positionByteCount)
+    let content = BlockDigests(digests, of: Int(header.contentStart)..<Int(header.fileByteCount))
     return Sidecar(
       header: header,
-      positions: PositionTable(stored: StoredBytes(region, SidecarHeader.byteCount..<positionsEnd)),
-      index: StoredBytes(region, Int(header.indexStart)..<Int(header.fileByteCount)))
+      positions: PositionTable(
+        stored: StoredBytes(region, Int(header.contentStart)..<Int(header.positionsEnd), content)),
+      index: StoredBytes(region, Int(header.indexStart)..<Int(header.fileByteCount), content))
   }
 }
 
@@ -217,9 +228,9 @@ struct SidecarDraft: Sendable {
     let temporary = target + LogDirectory.temporarySuffix
     try directory.removeIfPresent(temporary)
     do throws(FileSystemError) {
-      let (file, header) = try write(index, as: temporary, in: directory)
+      let (file, header, digests) = try write(index, as: temporary, in: directory)
       try directory.fileSystem.rename(temporary, to: target)
-      return try Sidecar.map(file, header)
+      return try Sidecar.map(file, header, digests)
     } catch {
       do throws(FileSystemError) { try directory.removeIfPresent(temporary) } catch _ {}
       throw error
@@ -228,36 +239,47 @@ struct SidecarDraft: Sendable {
 
   private func write(
     _ index: StoredBytes, as temporary: String, in directory: LogDirectory
-  ) throws(FileSystemError) -> (any LogFile, SidecarHeader) {
+  ) throws(FileSystemError) -> (any LogFile, SidecarHeader, [UInt64]) {
     var header = header
     header.indexByteCount = UInt64(index.count)
     let file = try directory.fileSystem.open(temporary, .createNew)
-    var blocks = Blocks(file: file)
+    var blocks = Blocks(file: file, start: header.contentStart)
     try positions.encode { (bytes) throws(FileSystemError) in try blocks.put(bytes) }
     try blocks.padTo(header.indexStart)
     try blocks.put(index.bytes)
-    header.contentDigest = try blocks.finish()
-    try file.write(header.encode().bytes, at: 0)
+    let digests = try blocks.finish()
+    var stored = ByteBuffer()
+    for digest in digests { stored.append(digest) }
+    header.rootDigest = XXH3.hash64(stored.bytes)
+    var beginning = header.encode()
+    beginning.append(stored.bytes)
+    try file.write(beginning.bytes, at: 0)
     try file.sync()
-    return (file, header)
+    return (file, header, digests)
   }
 
-  /// Gathers bytes into blocks, hashes those and writes them.
+  /// Gathers bytes, hashes them in blocks and writes many at once.
   private struct Blocks: ~Copyable {
+    /// A multiple of a block.
+    private static let writeByteCount = 1 << 20
+
     let file: any LogFile
     private var buffer = ByteBuffer()
-    private var digest: UInt64 = 0
-    private var place = UInt64(SidecarHeader.byteCount)
+    private var digests: [UInt64] = []
+    private var place: UInt64
 
-    init(file: any LogFile) { self.file = file }
+    init(file: any LogFile, start: UInt64) {
+      self.file = file
+      place = start
+    }
 
     mutating func put(_ bytes: RawSpan) throws(FileSystemError) {
       var start = 0
       while start < bytes.byteCount {
-        let count = min(bytes.byteCount - start, Sidecar.blockByteCount - buffer.count)
+        let count = min(bytes.byteCount - start, Self.writeByteCount - buffer.count)
         buffer.append(bytes.extracting(start..<start + count))
         start += count
-        if buffer.count == Sidecar.blockByteCount { try flush() }
+        if buffer.count == Self.writeByteCount { try flush() }
       }
     }
 
@@ -266,14 +288,17 @@ struct SidecarDraft: Sendable {
       try put([UInt8](repeating: 0, count: missing).span.rawBytes)
     }
 
-    mutating func finish() throws(FileSystemError) -> UInt64 {
+    mutating func finish() throws(FileSystemError) -> [UInt64] {
       try flush()
-      return digest
+      return digests
     }
 
     private mutating func flush() throws(FileSystemError) {
       guard buffer.count > 0 else { return }
-      digest = XXH3.hash64(buffer.bytes, seed: digest)
+      for start in stride(from: 0, to: buffer.count, by: BlockDigests.blockByteCount) {
+        let end = min(start + BlockDigests.blockByteCount, buffer.count)
+        digests.append(XXH3.hash64(buffer.bytes.extracting(start..<end)))
+      }
       try file.write(buffer.bytes, at: place)
       place += UInt64(buffer.count)
       buffer.truncate(to: 0)

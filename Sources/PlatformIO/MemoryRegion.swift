@@ -9,32 +9,36 @@
   /// events took 10 bytes an event more that way.
   private static let heapByteCount = 4 << 10
 
-  private let base: UnsafeMutableRawPointer
-  private let isOnHeap: Bool
-  package let count: Int
-
-  /// Takes over a mapping of `count` bytes that `Platform.map…` made.
-  init(owning base: UnsafeMutableRawPointer, count: Int) {
-    unsafe self.base = base
-    self.count = count
-    isOnHeap = false
+  private enum Kind {
+    case heap, anonymous, file
   }
 
-  private init(onHeap count: Int) {
-    unsafe base = Platform.allocateZeroed(count)
+  private let base: UnsafeMutableRawPointer
+  private let kind: Kind
+  package let count: Int
+
+  private init(owning base: UnsafeMutableRawPointer, count: Int, _ kind: Kind) {
+    unsafe self.base = base
     self.count = count
-    isOnHeap = true
+    self.kind = kind
+  }
+
+  /// Takes over a mapping of `count` bytes of a file.
+  convenience init(ofFile base: UnsafeMutableRawPointer, count: Int) {
+    unsafe self.init(owning: base, count: count, .file)
   }
 
   /// Zeroed memory. More than a little comes straight from the system, so that untouched pages cost nothing, and goes
   /// back to it whole, so that what grows leaves no holes in the heap.
   package static func zeroed(_ count: Int) -> MemoryRegion {
-    guard count >= heapByteCount else { return MemoryRegion(onHeap: count) }
-    return unsafe MemoryRegion(owning: Platform.mapZeroed(count), count: count)
+    guard count >= heapByteCount else {
+      return unsafe MemoryRegion(owning: Platform.allocateZeroed(count), count: count, .heap)
+    }
+    return unsafe MemoryRegion(owning: Platform.mapZeroed(count), count: count, .anonymous)
   }
 
   deinit {
-    if isOnHeap { unsafe Platform.deallocate(base) } else { unsafe Platform.unmap(base, count) }
+    if kind == .heap { unsafe Platform.deallocate(base) } else { unsafe Platform.unmap(base, count) }
   }
 
   package var bytes: RawSpan {
@@ -42,6 +46,14 @@
       let span = unsafe RawSpan(_unsafeStart: base, byteCount: count)
       return unsafe _overrideLifetime(span, borrowing: self)
     }
+  }
+
+  /// Has these bytes of a file brought into memory. False if they cannot be read, which whoever looks at them would learn by a
+  /// signal; where the system does not say, true. Cost: a system call, unless the region is memory.
+  package func bring(_ range: Range<Int>) -> Bool {
+    precondition(range.lowerBound >= 0 && range.upperBound <= count)
+    guard kind == .file, !range.isEmpty else { return true }
+    return unsafe Platform.bring(base + range.lowerBound, range.count)
   }
 
   package func write(_ source: RawSpan, at position: Int) {

@@ -463,8 +463,25 @@ package enum Platform {
   {
     let base = unsafe mmap(nil, length, PROT_READ, MAP_SHARED, descriptor, 0)
     guard let base = unsafe base, unsafe base != MAP_FAILED else { throw lastError(.map, path) }
-    return unsafe MemoryRegion(owning: base, count: length)
+    return unsafe MemoryRegion(ofFile: base, count: length)
   }
+
+  /// False if these bytes of a mapped file cannot be read: a bad sector, or the file is shorter by now.
+  static func bring(_ start: UnsafeMutableRawPointer, _ count: Int) -> Bool {
+    #if canImport(Darwin)
+      return true
+    #else
+      // In Linux since 5.14, and not in every libc's headers; before, the kernel does not know it.
+      let populateRead: Int32 = 22
+      let begun = Int(bitPattern: start) % pageByteCount
+      return unsafe madvise(start - begun, count + begun, populateRead) == 0
+        || (errno != EFAULT && errno != EHWPOISON)
+    #endif
+  }
+
+  #if !canImport(Darwin)
+    private static let pageByteCount = sysconf(Int32(_SC_PAGESIZE))
+  #endif
 
   /// Memory that cannot be had ends the process, as it does for every other Swift allocation.
   package static func mapZeroed(_ length: Int) -> UnsafeMutableRawPointer {

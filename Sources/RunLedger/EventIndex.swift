@@ -20,11 +20,6 @@ final class EventIndex: RecordIndex, Sendable {
     try index.withLock(body)
   }
 
-  /// Brings the dictionary of values up to date a piece at a time, so that nobody waits for all of it.
-  func catchUp() {
-    for shard in 0..<SealedIndex.shardCount { withLock { $0.catchUp(shard) } }
-  }
-
   /// The record that opening was refused for.
   var unreadable: Offset? { firstUnreadable.withLock { $0 } }
 
@@ -36,6 +31,8 @@ final class EventIndex: RecordIndex, Sendable {
       throw LogError(.damaged, path: "", offsets: offset..<Offset(offset.rawValue + 1), "no event")
     }
   }
+
+  func prepare(toRestore bytes: StoredBytes) -> Bool { withLock { $0.prepare(toRestore: bytes) } }
 
   func beginSegment(at first: Offset) { withLock { $0.beginSegment(at: first) } }
 

@@ -14,17 +14,16 @@ struct GrowingPart: ~Copyable {
     postings = PostingIndex(seed: seed)
   }
 
-  /// What was encoded; nil if the postings are not what their terms say.
-  init?(_ part: SealedPart, seed: UInt64) {
-    self.init(first: part.first, seed: seed)
+  /// What was encoded; throws if terms are not what they have to be, or the postings not what their terms say.
+  init(_ part: SealedPart) throws(UnsoundPart) {
+    self.init(first: part.first, seed: part.seed)
+    var terms: [SealedPart.Term] = []
+    for number in 0..<part.termCount { terms.append(try part.checkedTerm(number)) }
     // Names are listed by first appearance.
-    let terms = (0..<part.termCount).map { part.term($0) }.sorted { $0.firstIndex < $1.firstIndex }
-    for term in terms {
-      guard postings.restore(term, part) else { return nil }
-    }
+    for term in terms.sorted(by: { $0.firstIndex < $1.firstIndex }) { try postings.restore(term, part) }
     ids.reserveCapacity(part.idCount)
     for number in 0..<part.idCount {
-      let id = part.id(number)
+      let id = try part.id(number)
       ids.append(UInt64(id.hash) << 32 | (id.offset.rawValue - part.first.rawValue))
     }
     count = part.count

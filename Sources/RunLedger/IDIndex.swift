@@ -46,10 +46,10 @@ struct IDIndex: ~Copyable {
 
   /// Notes the ids of a segment. They are entered a shard at a time, once something in it is asked for: nobody who opens a
   /// ledger waits for all of them, and who asks for little enters little.
-  mutating func insert(_ part: SealedPart) {
+  mutating func insert(_ part: SealedPart) throws(UnsoundPart) {
     // A shard is entered once. With the last one nothing waits.
     if enteredCount > 0 {
-      for shard in shards.indices where !waiting.isEmpty && !isEntered[shard] { enter(shard) }
+      for shard in shards.indices where !waiting.isEmpty && !isEntered[shard] { try enter(shard) }
     }
     if waiting.isEmpty { isEntered = Array(repeating: false, count: shards.count) }
     waiting.append(part)
@@ -58,15 +58,15 @@ struct IDIndex: ~Copyable {
   private static let fewCount = 2000
 
   @inline(never)
-  private mutating func enter(_ shard: Int) {
+  private mutating func enter(_ shard: Int) throws(UnsoundPart) {
     let start = UInt64(shard) << (32 - Self.shardBits)
     let hashes = start..<start + 1 << (32 - Self.shardBits)
     var added: [UInt64] = []
     added.reserveCapacity(waiting.reduce(0) { $0 + $1.idCount } / shards.count * 9 / 8)
     for part in waiting {
-      var number = part.firstID(from: hashes.lowerBound)
+      var number = try part.firstID(from: hashes.lowerBound)
       while number < part.idCount {
-        let id = part.id(number)
+        let id = try part.id(number)
         guard hashes.contains(UInt64(id.hash)) else { break }
         added.append(Self.tag(of: UInt64(id.hash) << 32) << Self.offsetBits | id.offset.rawValue)
         number += 1
@@ -84,6 +84,15 @@ struct IDIndex: ~Copyable {
     if enteredCount == shards.count { forgetWaiting() }
   }
 
+  /// Takes a part that was made of the records in the place of one that is unsound; nil if there are none.
+  mutating func replace(_ unsound: SealedPart, with part: SealedPart?) {
+    // What waits may be less: what the segment's sidecar had when it was not sealed yet. That is sound, and the rest is entered.
+    guard let place = waiting.firstIndex(where: { $0.first == unsound.first && $0.count == unsound.count })
+    else { return }
+    waiting.replaceSubrange(place...place, with: part.map { [$0] } ?? [])
+    if waiting.isEmpty { forgetWaiting() }
+  }
+
   private mutating func forgetWaiting() {
     waiting = []
     isEntered = []
@@ -98,9 +107,9 @@ struct IDIndex: ~Copyable {
   }
 
   /// The first offset behind `offset` whose id has this hash's tag: as a rule there is one or none.
-  mutating func candidate(_ hash: UInt64, after offset: Offset) -> Offset? {
+  mutating func candidate(_ hash: UInt64, after offset: Offset) throws(UnsoundPart) -> Offset? {
     let shard = Self.shard(of: hash)
-    if !waiting.isEmpty, !isEntered[shard] { enter(shard) }
+    if !waiting.isEmpty, !isEntered[shard] { try enter(shard) }
     return shards[shard].candidate(Self.tag(of: hash), after: offset)
   }
 

@@ -129,7 +129,7 @@ extension Ledger {
   private func storeAlone(
     _ draft: inout Draft, _ durably: Bool?
   ) throws(LedgerError) -> (first: Offset, durability: Receipt.Durability)? {
-    guard lead(draft.hashes) else { return nil }
+    guard try lead(draft.hashes) else { return nil }
     defer { log.handOverLead() }
     let hashes = draft.hashes
     do throws(LogError) {
@@ -145,22 +145,24 @@ extension Ledger {
   }
 
   /// Takes the log's lead if nobody has it and no event has one of these ids, nor two of them the same, and notes them.
-  private func lead(_ hashes: [UInt64]) -> Bool {
-    deciding.withLock {
+  private func lead(_ hashes: [UInt64]) throws(LedgerError) -> Bool {
+    try deciding.withLock { () throws(LedgerError) in
       // With the lead all calls are settled, and what the index does not have is not there.
       guard log.takeLead() else { return false }
-      if areNew(hashes), onTheirWay.withLock({ $0.alone.insert(hashes) }) { return true }
-      log.handOverLead()
-      return false
+      var leads = false
+      defer { if !leads { log.handOverLead() } }
+      leads = try areNew(hashes) && onTheirWay.withLock { $0.alone.insert(hashes) }
+      return leads
     }
   }
 
-  private func areNew(_ hashes: [UInt64]) -> Bool {
+  private func areNew(_ hashes: [UInt64]) throws(LedgerError) -> Bool {
     // Some at a time: the memory brings what they need at once, and readers do not wait for all of them.
     var next = 0
     while next < hashes.count {
       let end = min(next + 16, hashes.count)
-      guard index.withLock({ $0.areNew(hashes[next..<end]) }) else { return false }
+      let areNew = try inIndex { (index) throws(UnsoundPart) in try index.areNew(hashes[next..<end]) }
+      guard areNew else { return false }
       next = end
     }
     return true

@@ -105,10 +105,9 @@ private struct Query {
     let last = min(filter.offsets?.upperBound ?? .max, ledger.latestOffset)
     guard first <= last else { return }
     if conditions.isEmpty { return try scan(first...last, body) }
-    if conditions.contains(where: \.isPrefix) { ledger.index.catchUp() }
     while true {
       report = QueryReport()
-      let plan = ledger.index.withLock { $0.plan(conditions, in: first...last) }
+      let plan = try plan(in: first...last)
       // First, in either order: one that has been sealed since is among the sealed of the next plan.
       let index = ledger.index
       var unsealed: [Found] = []
@@ -128,10 +127,7 @@ private struct Query {
       for found in unsealed.reversed() where try !read(found, body) { return }
     }
     for place in sealed.indices {
-      let planned = sealed[order == .forward ? place : sealed.count - 1 - place]
-      let found = find(planned.part.first, planned.counts, in: offsets) { condition in
-        planned.indexes(of: condition)
-      }
+      let found = try find(sealed[order == .forward ? place : sealed.count - 1 - place], in: offsets)
       if let found, try !read(found, body) { return }
     }
     if order == .forward {
@@ -141,14 +137,41 @@ private struct Query {
 
   // MARK: By the index
 
-  /// Intersects what a segment has of each condition, the rarest first. nil if that cannot be had any more.
+  private func plan(in offsets: ClosedRange<Offset>) throws(LedgerError) -> QueryPlan {
+    try ledger.inIndex(allValues: conditions.contains(where: \.isPrefix)) { (index) throws(UnsoundPart) in
+      try index.plan(conditions, in: offsets)
+    }
+  }
+
   private mutating func find(
-    _ first: Offset, _ counts: [Int], in offsets: ClosedRange<Offset>, _ indexes: (Int) -> [UInt32]?
-  ) -> Found? {
-    report.segments += 1
+    _ planned: PlannedPart, in offsets: ClosedRange<Offset>
+  ) throws(LedgerError) -> Found? {
+    var planned = planned
+    while true {
+      let unsound: UnsoundPart
+      do throws(UnsoundPart) {
+        return try find(planned.part.first, planned.counts, in: offsets) {
+          (condition) throws(UnsoundPart) in try planned.indexes(of: condition)
+        }
+      } catch { unsound = error }
+      try ledger.remake(unsound)
+      let first = planned.part.first
+      let again = try plan(in: first...first)
+      guard let part = again.sealed.first else {
+        if ledger.index.withLock({ $0.part(at: first) }) != nil { return nil }
+        throw ledger.droppedMeanwhile
+      }
+      planned = part
+    }
+  }
+
+  /// Intersects what a segment has of each condition, the rarest first. nil if that cannot be had any more.
+  private mutating func find<E: Error>(
+    _ first: Offset, _ counts: [Int], in offsets: ClosedRange<Offset>, _ indexes: (Int) throws(E) -> [UInt32]?
+  ) throws(E) -> Found? {
     let byCount = counts.indices.sorted { counts[$0] < counts[$1] }
-    guard let rarest = indexes(byCount[0]) else { return nil }
-    report.postings += rarest.count
+    guard let rarest = try indexes(byCount[0]) else { return nil }
+    var postings = rarest.count
     var found = Found(
       first: first, indexes: rarest.filter { offsets.contains(first.advanced(by: UInt64($0))) })
     for condition in byCount.dropFirst() {
@@ -157,10 +180,12 @@ private struct Query {
         found.isCertain = false
         continue
       }
-      guard let other = indexes(condition) else { return nil }
-      report.postings += other.count
+      guard let other = try indexes(condition) else { return nil }
+      postings += other.count
       found.indexes = Self.intersection(found.indexes, other)
     }
+    report.segments += 1
+    report.postings += postings
     return found
   }
 

@@ -4,7 +4,8 @@ internal import Synchronization
 extension Ledger {
   // MARK: One event
 
-  /// The event of an id; nil if there is none. Cost: a lookup in memory and one record read.
+  /// The event of an id; nil if there is none. Cost: a lookup in memory and one record read; behind
+  /// an opening, what is first needed of a segment's index is read and checked, and where that is damaged, the segment is read.
   public func event(id: String) throws(LedgerError) -> StoredEvent? {
     try withEvent(id: id) { (view) throws(LedgerError) in
       StoredEvent(offset: view.offset, event: try view.event())
@@ -29,7 +30,11 @@ extension Ledger {
     try onLog { () throws(LogError) in try log.checkOpen() }
     let bytes = id.utf8Span.span.rawBytes
     var candidate = Offset.zero
-    while let offset = index.withLock({ $0.candidate(id: bytes, after: candidate) }) {
+    while true {
+      let found = try inIndex { (index) throws(UnsoundPart) in
+        try index.candidate(id: bytes, after: candidate)
+      }
+      guard let offset = found else { return }
       candidate = offset
       var isFound = false
       do throws(LedgerError) {
@@ -208,15 +213,11 @@ extension Ledger {
     let last = latestOffset
     while true {
       // Some at a time, so that nobody waits for the index while records are read.
-      let offsets: [Offset]? = index.withLock { index in
+      let offsets: [Offset]? = try inIndex { (index) throws(UnsoundPart) in
         guard index.start.rawValue <= after.rawValue + 1 else { return nil }
-        return index.offsets(field, name, after: after, limit: 256, &place)
+        return try index.offsets(field, name, after: after, limit: 256, &place)
       }
-      guard let offsets else {
-        throw LedgerError(
-          LogError(
-            .offsetNotKept, path: log.path, "the ledger was reset or trimmed while it was being read"))
-      }
+      guard let offsets else { throw droppedMeanwhile }
       guard let behind = offsets.last else { return }
       var goesOn = behind <= last
       var failure: LedgerError?
@@ -243,8 +244,7 @@ extension Ledger {
   /// The ids of all runs, by first appearance.
   public func runs() throws(LedgerError) -> [String] {
     try onLog { () throws(LogError) in try log.checkOpen() }
-    index.catchUp()
-    return index.withLock { $0.names(of: .run) }
+    return try inIndex(allValues: true) { (index) throws(UnsoundPart) in try index.names(of: .run) }
   }
 
   // MARK: Cursors

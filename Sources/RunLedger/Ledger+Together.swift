@@ -134,7 +134,9 @@ extension Ledger {
     let event = events[place]
     let id = event.id.utf8Span.span.rawBytes
     var candidate = Offset.zero
-    while let offset = index.withLock({ $0.candidate(idHash: hash, after: candidate) }) {
+    while let offset = try inIndex({ (index) throws(UnsoundPart) in
+      try index.candidate(idHash: hash, after: candidate)
+    }) {
       candidate = offset
       var same: Bool?
       do throws(LedgerError) {

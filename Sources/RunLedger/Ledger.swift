@@ -23,6 +23,8 @@ public final class Ledger: Sendable {
   let index: EventIndex
   /// Held while it is decided what of a call is new, not while that is written.
   let deciding = UnfairLock()
+  /// Held while the index of a segment is made of its records. Taken behind `deciding`.
+  let remaking = Mutex(())
   /// Held for moments.
   let onTheirWay = Mutex(OnTheirWay())
   /// An empty draft's memory, to be used again. Held for moments.
@@ -177,10 +179,12 @@ public final class Ledger: Sendable {
   /// How many events can be found.
   public var eventCount: Int { index.withLock { $0.count } }
 
-  /// How many runs there are. Cost: a look at each run the first time it is asked for, then at those of the newest segments.
+  /// How many runs there are. Cost: a look at each run the first time it is asked for, then at those of the newest segments. Throws
+  /// `log` where an index is not what was written and its records cannot be read.
   public var runCount: Int {
-    index.catchUp()
-    return index.withLock { $0.runCount }
+    get throws(LedgerError) {
+      try inIndex(allValues: true) { (index) throws(UnsoundPart) in try index.runCount }
+    }
   }
 
   /// Bytes of memory the indexes use: apart from the names of runs, kinds, actors, sessions and models, and for those.

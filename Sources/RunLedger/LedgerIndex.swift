@@ -38,6 +38,15 @@ package struct LedgerIndex: ~Copyable {
 
   // MARK: Segments
 
+  /// Takes the seed of a sidecar's bytes. False if they are no index.
+  package mutating func prepare(toRestore bytes: StoredBytes) -> Bool {
+    precondition(count == 0 && growing.isEmpty)
+    guard let seed = SealedPart.seed(of: bytes) else { return false }
+    self.seed = seed
+    growing = GrowingPart(first: growing.first, seed: seed)
+    return true
+  }
+
   package mutating func beginSegment(at first: Offset) {
     endSegment()
     growing = GrowingPart(first: first, seed: seed)
@@ -70,31 +79,36 @@ package struct LedgerIndex: ~Copyable {
   /// The index of the segment that begins there, unless it has ended and not been sealed.
   package func bytes(ofSegmentAt first: Offset) -> StoredBytes? {
     if growing.first == first { return growing.isEmpty ? nil : growing.encode() }
-    return sealed.parts.first { $0.first == first }?.bytes
+    return part(at: first)?.bytes
   }
 
   package mutating func restoreSegment(_ bytes: StoredBytes, count: Int, isSealed: Bool) -> Bool {
     // What is in a sidecar comes first.
     precondition(growing.isEmpty)
     sealEnded()
-    guard let part = SealedPart(bytes, first: growing.first, count: count, isInMemory: false) else {
+    guard let part = SealedPart(bytes, first: growing.first, count: count, isInMemory: false),
+      part.seed == seed
+    else { return false }
+    do throws(UnsoundPart) {
+      let following = isSealed ? GrowingPart(first: part.end, seed: seed) : try GrowingPart(part)
+      try ids.insert(part)
+      growing = following
+    } catch {
       return false
     }
-    // The first one decides.
-    guard part.seed == seed || (sealed.parts.isEmpty && self.count == 0) else { return false }
-    if isSealed {
-      seed = part.seed
-      sealed.add(part)
-      ids.insert(part)
-      growing = GrowingPart(first: growing.first.advanced(by: UInt64(count)), seed: seed)
-      return true
-    }
-    guard let restored = GrowingPart(part, seed: part.seed) else { return false }
-    // Not before: what was begun with the other seed goes on if this is of no use.
-    seed = part.seed
-    growing = restored
-    ids.insert(part)
+    if isSealed { sealed.add(part) }
     return true
+  }
+
+  /// The index of the sealed segment that begins there.
+  func part(at first: Offset) -> SealedPart? { sealed.parts.first { $0.first == first } }
+
+  /// Takes an index that was made of a segment's records in the place of one that is unsound; nil if it has none any more. What is
+  /// below `start` is gone, though ``removeAll(below:)`` may still be to come.
+  mutating func replace(_ unsound: SealedPart, with part: SealedPart?, start: Offset) {
+    self.start = max(self.start, start)
+    sealed.replace(unsound, with: part)
+    ids.replace(unsound, with: part)
   }
 
   mutating func moveSegment(at first: Offset, to bytes: StoredBytes) { sealed.move(partAt: first, to: bytes) }
@@ -109,7 +123,7 @@ package struct LedgerIndex: ~Copyable {
     ids.removeAll(below: offset)
   }
 
-  mutating func catchUp(_ shard: Int) { sealed.catchUp(shard) }
+  mutating func catchUp(_ shard: Int) throws(UnsoundPart) { try sealed.catchUp(shard) }
 
   // MARK: Looking up
 
@@ -117,44 +131,49 @@ package struct LedgerIndex: ~Copyable {
   package var count: Int { ended.reduce(sealed.idCount + growing.idCount) { $0 + $1.part.idCount } }
 
   package var runCount: Int {
-    mutating get {
-      var count = sealed.runCount
-      forEachNewName(of: .run) { _ in count += 1 }
+    mutating get throws(UnsoundPart) {
+      var count = try sealed.runCount
+      try forEachNewName(of: .run) { _ in count += 1 }
       return count
     }
   }
 
   /// Does no event have an id of one of these hashes?
-  mutating func areNew(_ hashes: ArraySlice<UInt64>) -> Bool {
-    for hash in hashes where ids.candidate(hash, after: .zero) != nil { return false }
+  mutating func areNew(_ hashes: ArraySlice<UInt64>) throws(UnsoundPart) -> Bool {
+    for hash in hashes where try ids.candidate(hash, after: .zero) != nil { return false }
     return true
   }
 
   /// The first offset behind `offset` at which an event of this id may be; read the record to know.
-  package mutating func candidate(id: RawSpan, after offset: Offset) -> Offset? {
-    candidate(idHash: XXH3.hash64(id, seed: seed), after: offset)
+  package mutating func candidate(id: RawSpan, after offset: Offset) throws(UnsoundPart) -> Offset? {
+    try candidate(idHash: XXH3.hash64(id, seed: seed), after: offset)
   }
 
-  mutating func candidate(idHash: UInt64, after offset: Offset) -> Offset? {
-    ids.candidate(idHash, after: offset)
+  mutating func candidate(idHash: UInt64, after offset: Offset) throws(UnsoundPart) -> Offset? {
+    try ids.candidate(idHash, after: offset)
   }
 
   /// The next offsets of a value behind `after`, in order; none at the end. `place` saves looking for it again.
   package mutating func offsets(
     _ field: PostingField, _ name: RawSpan, after: Offset, limit: Int, _ place: inout PostingPlace
-  ) -> [Offset] {
+  ) throws(UnsoundPart) -> [Offset] {
     var found: [Offset] = []
     found.reserveCapacity(limit)
+    // It stays where it is if nothing is found.
+    var reached = place
     let hash = growing.postings.hash(field, name)
-    sealed.collect(field, name, hash, after, limit, &place, &found)
-    for ended in ended { ended.part.collect(field, name, hash, after, limit, &place, &found) }
-    growing.collect(field, name, hash, after, limit, &place, &found)
+    try sealed.collect(field, name, hash, after, limit, &reached, &found)
+    for ended in ended { ended.part.collect(field, name, hash, after, limit, &reached, &found) }
+    growing.collect(field, name, hash, after, limit, &reached, &found)
+    place = reached
     return found
   }
 
   /// The segments that have a value for each condition and a record in the range.
-  mutating func plan(_ conditions: [PostingCondition], in offsets: ClosedRange<Offset>) -> QueryPlan {
-    var plan = QueryPlan(sealed: sealed.parts(with: conditions, in: offsets, seed: seed))
+  mutating func plan(
+    _ conditions: [PostingCondition], in offsets: ClosedRange<Offset>
+  ) throws(UnsoundPart) -> QueryPlan {
+    var plan = QueryPlan(sealed: try sealed.parts(with: conditions, in: offsets, seed: seed))
     for ended in ended { ended.part.plan(conditions, in: offsets).map { plan.unsealed.append($0) } }
     growing.plan(conditions, in: offsets).map { plan.unsealed.append($0) }
     return plan
@@ -170,28 +189,32 @@ package struct LedgerIndex: ~Copyable {
   }
 
   /// The values of a field by first appearance.
-  package mutating func names(of field: PostingField) -> [String] {
-    var names = sealed.names(of: field)
-    forEachNewName(of: field) { names.append($0.text) }
+  package mutating func names(of field: PostingField) throws(UnsoundPart) -> [String] {
+    var names = try sealed.names(of: field)
+    try forEachNewName(of: field) { names.append($0.text) }
     return names
   }
 
   /// The values that no sealed segment has, by first appearance.
-  private func forEachNewName(of field: PostingField, _ body: (RawSpan) -> Void) {
+  private func forEachNewName(
+    of field: PostingField, _ body: (RawSpan) -> Void
+  ) throws(UnsoundPart) {
     for place in ended.indices {
-      ended[place].part.postings.forEachName(of: field) { name in
-        if isNew(field, name, before: place) { body(name) }
+      try ended[place].part.postings.forEachName(of: field) { (name) throws(UnsoundPart) in
+        if try isNew(field, name, before: place) { body(name) }
       }
     }
-    growing.postings.forEachName(of: field) { name in
-      if isNew(field, name, before: ended.count) { body(name) }
+    try growing.postings.forEachName(of: field) { (name) throws(UnsoundPart) in
+      if try isNew(field, name, before: ended.count) { body(name) }
     }
   }
 
   /// Has no sealed segment this value, nor one of so many that have ended?
-  private func isNew(_ field: PostingField, _ name: RawSpan, before place: Int) -> Bool {
+  private func isNew(
+    _ field: PostingField, _ name: RawSpan, before place: Int
+  ) throws(UnsoundPart) -> Bool {
     let hash = growing.postings.hash(field, name)
-    if sealed.contains(field, name, hash) { return false }
+    if try sealed.contains(field, name, hash) { return false }
     for ended in ended.prefix(place) where ended.part.postings.cursor(field, name, hash) != nil {
       return false
     }

@@ -225,10 +225,10 @@ struct PostingIndex: ~Copyable {
   }
 
   /// The values of a field by first appearance.
-  func forEachName(of field: Field, _ body: (RawSpan) -> Void) {
+  func forEachName<E: Error>(of field: Field, _ body: (RawSpan) throws(E) -> Void) throws(E) {
     for id in 0..<termCount {
       let term = terms[id]
-      if term.field == field { body(names.bytes(at: term.name, count: Int(term.nameLength))) }
+      if term.field == field { try body(names.bytes(at: term.name, count: Int(term.nameLength))) }
     }
   }
 
@@ -272,20 +272,21 @@ struct PostingIndex: ~Copyable {
     buffer.append(postings.bytes(at: slice, count: Int(term.used)))
   }
 
-  /// Enters a term that this index does not have, from what was encoded. False if its deltas do not lead from its first to its
+  /// Enters a term that this index does not have, from what was encoded. Throws if its deltas do not lead from its first to its
   /// last offset.
-  mutating func restore(_ encoded: SealedPart.Term, _ part: SealedPart) -> Bool {
-    let (name, deltas) = (part.name(encoded), part.postings(encoded))
-    guard find(encoded.field, name, encoded.hash) == nil else { return false }
+  mutating func restore(_ encoded: SealedPart.Term, _ part: SealedPart) throws(UnsoundPart) {
+    let (name, deltas) = (try part.name(encoded), try part.postings(encoded))
+    let unsound = UnsoundPart(first: part.first)
+    guard find(encoded.field, name, encoded.hash) == nil else { throw unsound }
     var place = 0
     var index = UInt64(encoded.firstIndex)
     for _ in 1..<encoded.count {
       guard let delta = Varint.read(deltas, &place), delta > 0, delta <= UInt64(UInt32.max) else {
-        return false
+        throw unsound
       }
       index += delta
     }
-    guard place == deltas.byteCount, index == UInt64(encoded.lastIndex) else { return false }
+    guard place == deltas.byteCount, index == UInt64(encoded.lastIndex) else { throw unsound }
     let first = part.first.advanced(by: UInt64(encoded.firstIndex))
     let id = insert(encoded.field, name, encoded.hash, first)
     for place in 0..<deltas.byteCount {
@@ -293,6 +294,5 @@ struct PostingIndex: ~Copyable {
     }
     terms[id].count = UInt32(encoded.count)
     terms[id].last = part.first.advanced(by: index)
-    return true
   }
 }

@@ -9,15 +9,22 @@ struct QueryPlan {
 /// A sealed segment, and of each condition the terms that meet it.
 struct PlannedPart {
   let part: SealedPart
-  let terms: [[Int]]
+  private let terms: [[SealedPart.Term]]
+
+  init(_ part: SealedPart, _ terms: [[Int]]) throws(UnsoundPart) {
+    self.part = part
+    self.terms = try terms.map { (numbers) throws(UnsoundPart) in
+      try numbers.map { (number) throws(UnsoundPart) in try part.term(number) }
+    }
+  }
 
   /// How many entries each condition has, at most.
-  var counts: [Int] { terms.map { $0.reduce(0) { $0 + part.term($1).count } } }
+  var counts: [Int] { terms.map { $0.reduce(0) { $0 + $1.count } } }
 
   /// In rising order.
-  func indexes(of condition: Int) -> [UInt32] {
+  func indexes(of condition: Int) throws(UnsoundPart) -> [UInt32] {
     var indexes: [UInt32] = []
-    for number in terms[condition] { part.appendIndexes(of: part.term(number), to: &indexes) }
+    for term in terms[condition] { try part.appendIndexes(of: term, to: &indexes) }
     return terms[condition].count > 1 ? indexes.sortedOnce() : indexes
   }
 }

@@ -11,6 +11,7 @@ struct SealedIndex: ~Copyable {
 
   private(set) var parts: [SealedPart] = []
   private(set) var idCount = 0
+  private var termCount = 0
   private var shards = FixedArray(count: shardCount) { _ in Shard() }
 
   // MARK: Parts
@@ -19,6 +20,7 @@ struct SealedIndex: ~Copyable {
   mutating func add(_ part: SealedPart) {
     parts.append(part)
     idCount += part.idCount
+    termCount += part.termCount
   }
 
   mutating func move(partAt first: Offset, to bytes: StoredBytes) {
@@ -28,8 +30,20 @@ struct SealedIndex: ~Copyable {
 
   mutating func removeAll(below offset: Offset) {
     guard let first = parts.first, first.first < offset else { return }
-    parts.removeFirst(parts.prefix { $0.end <= offset }.count)
+    change { $0.removeFirst($0.prefix { $0.end <= offset }.count) }
+  }
+
+  /// Takes a part that was made of the records in the place of one that is unsound; nil if there are none.
+  mutating func replace(_ unsound: SealedPart, with part: SealedPart?) {
+    guard let place = parts.firstIndex(where: { $0.first == unsound.first }) else { return }
+    change { $0.replaceSubrange(place...place, with: part.map { [$0] } ?? []) }
+  }
+
+  /// The shards know parts and terms by their numbers.
+  private mutating func change(_ body: (inout [SealedPart]) -> Void) {
+    body(&parts)
     idCount = parts.reduce(0) { $0 + $1.idCount }
+    termCount = parts.reduce(0) { $0 + $1.termCount }
     for shard in shards.indices { shards[shard] = Shard() }
   }
 
@@ -44,26 +58,48 @@ struct SealedIndex: ~Copyable {
 
   private func shard(of hash: UInt32) -> Int { Int(hash >> (32 - Self.shardBits)) }
 
-  mutating func catchUp(_ shard: Int) {
-    if shards[shard].partCount < parts.count { enter(shard) }
+  mutating func catchUp(_ shard: Int) throws(UnsoundPart) {
+    if shards[shard].partCount < parts.count { try enter(shard) }
   }
 
   /// From here on every value can be found.
-  mutating func catchUp() {
-    for shard in shards.indices { catchUp(shard) }
+  mutating func catchUp() throws(UnsoundPart) {
+    for shard in shards.indices { try catchUp(shard) }
+    // Terms that stand out of order are in no shard, and those behind them are not what they have to be.
+    let entered = shards.indices.reduce(0) { $0 + shards[$1].entries.count }
+    if entered != termCount { throw unsoundPart() }
+  }
+
+  /// The first part of which not all terms were entered.
+  @inline(never)
+  private func unsoundPart() -> UnsoundPart {
+    var entered = Array(repeating: 0, count: parts.count)
+    for shard in shards.indices {
+      for entry in shards[shard].entries { entered[Int(entry.part)] += 1 }
+    }
+    guard let place = parts.indices.first(where: { entered[$0] != parts[$0].termCount }) else {
+      preconditionFailure("the sums differ")
+    }
+    return UnsoundPart(first: parts[place].first)
   }
 
   @inline(never)
-  private mutating func enter(_ shard: Int) {
+  private mutating func enter(_ shard: Int) throws(UnsoundPart) {
     let start = UInt64(shard) << (32 - UInt64(Self.shardBits))
     let hashes = start..<start + 1 << (32 - UInt64(Self.shardBits))
-    for number in shards[shard].partCount..<parts.count {
-      let part = parts[number]
-      var term = part.firstTerm(from: hashes.lowerBound)
-      while term < part.termCount, hashes.contains(UInt64(part.termHash(term))) {
-        shards[shard].enter(UInt32(number), UInt32(term), parts)
-        term += 1
+    do throws(UnsoundPart) {
+      for number in shards[shard].partCount..<parts.count {
+        let part = parts[number]
+        var term = try part.firstTerm(from: hashes.lowerBound)
+        while term < part.termCount, hashes.contains(UInt64(try part.termHash(term))) {
+          try shards[shard].enter(UInt32(number), UInt32(term), parts)
+          term += 1
+        }
       }
+    } catch {
+      // What was entered of the part would be entered again.
+      shards[shard] = Shard()
+      throw error
     }
     shards[shard].partCount = parts.count
   }
@@ -104,12 +140,14 @@ struct SealedIndex: ~Copyable {
         + slots.capacity * 8
     }
 
-    mutating func enter(_ partNumber: UInt32, _ termNumber: UInt32, _ parts: [SealedPart]) {
+    mutating func enter(
+      _ partNumber: UInt32, _ termNumber: UInt32, _ parts: [SealedPart]
+    ) throws(UnsoundPart) {
       let part = parts[Int(partNumber)]
-      let term = part.term(Int(termNumber))
+      let term = try part.checkedTerm(Int(termNumber))
       let entry = UInt32(entries.count)
       entries.append(Entry(part: partNumber, term: termNumber, next: Entry.none))
-      if let value = find(term.field, part.name(term), term.hash, parts) {
+      if let value = try find(term.field, try part.name(term), term.hash, parts) {
         entries[Int(values[value].tail)].next = entry
         values[value].tail = entry
         return
@@ -133,51 +171,55 @@ struct SealedIndex: ~Copyable {
     }
 
     /// The number of a value; nil if no segment has it.
-    func find(_ field: PostingField, _ name: RawSpan, _ hash: UInt32, _ parts: [SealedPart]) -> Int? {
+    func find(
+      _ field: PostingField, _ name: RawSpan, _ hash: UInt32, _ parts: [SealedPart]
+    ) throws(UnsoundPart) -> Int? {
       guard !slots.isEmpty else { return nil }
       var place = Int(hash) & (slots.count - 1)
       while slots[place] != 0 {
         let slot = slots[place]
         if slot >> 32 == UInt64(hash) {
           let number = Int(slot & UInt64(UInt32.max)) - 1
-          if values[number].field == field, isNamed(number, name, parts) { return number }
+          if values[number].field == field, try isNamed(number, name, parts) { return number }
         }
         place = (place + 1) & (slots.count - 1)
       }
       return nil
     }
 
-    private func isNamed(_ number: Int, _ name: RawSpan, _ parts: [SealedPart]) -> Bool {
+    private func isNamed(
+      _ number: Int, _ name: RawSpan, _ parts: [SealedPart]
+    ) throws(UnsoundPart) -> Bool {
       let entry = entries[Int(values[number].head)]
       let part = parts[Int(entry.part)]
-      return part.name(part.term(Int(entry.term))).isEqual(to: name)
+      return try part.name(try part.term(Int(entry.term))).isEqual(to: name)
     }
   }
 
   // MARK: Values
 
   /// Of the segments so far that its shard has caught up with; see ``catchUp()``.
-  func contains(_ field: PostingField, _ name: RawSpan, _ hash: UInt32) -> Bool {
-    shards[shard(of: hash)].find(field, name, hash, parts) != nil
+  func contains(_ field: PostingField, _ name: RawSpan, _ hash: UInt32) throws(UnsoundPart) -> Bool {
+    try shards[shard(of: hash)].find(field, name, hash, parts) != nil
   }
 
   var runCount: Int {
-    mutating get {
-      catchUp()
+    mutating get throws(UnsoundPart) {
+      try catchUp()
       return shards.indices.reduce(0) { $0 + shards[$1].runCount }
     }
   }
 
   /// By first appearance.
-  mutating func names(of field: PostingField) -> [String] {
-    catchUp()
+  mutating func names(of field: PostingField) throws(UnsoundPart) -> [String] {
+    try catchUp()
     var found: [(first: Offset, name: String)] = []
     for shard in shards.indices {
       for value in shards[shard].values where value.field == field {
         let entry = shards[shard].entries[Int(value.head)]
         let part = parts[Int(entry.part)]
-        let term = part.term(Int(entry.term))
-        found.append((part.first.advanced(by: UInt64(term.firstIndex)), part.name(term).text))
+        let term = try part.term(Int(entry.term))
+        found.append((part.first.advanced(by: UInt64(term.firstIndex)), try part.name(term).text))
       }
     }
     return found.sorted { $0.first < $1.first }.map(\.name)
@@ -186,10 +228,10 @@ struct SealedIndex: ~Copyable {
   /// The parts that have a value for each condition and a record in the range, oldest first.
   mutating func parts(
     with conditions: [PostingCondition], in offsets: ClosedRange<Offset>, seed: UInt64
-  ) -> [PlannedPart] {
+  ) throws(UnsoundPart) -> [PlannedPart] {
     var terms = parts.map { _ in [[Int]]() }
     for (place, condition) in conditions.enumerated() {
-      for (shard, number) in values(meeting: condition, seed) {
+      for (shard, number) in try values(meeting: condition, seed) {
         var next = shards[shard].values[number].head
         while next != Entry.none {
           let entry = shards[shard].entries[Int(next)]
@@ -202,34 +244,36 @@ struct SealedIndex: ~Copyable {
         }
       }
     }
-    return parts.indices.compactMap { place in
-      let part = parts[place]
-      guard terms[place].count == conditions.count, part.first <= offsets.upperBound,
-        offsets.lowerBound < part.end
-      else { return nil }
-      return PlannedPart(part: part, terms: terms[place])
+    var planned: [PlannedPart] = []
+    for (part, terms) in zip(parts, terms)
+    where terms.count == conditions.count && part.first <= offsets.upperBound && offsets.lowerBound < part.end
+    {
+      planned.append(try PlannedPart(part, terms))
     }
+    return planned
   }
 
   private mutating func values(
     meeting condition: PostingCondition, _ seed: UInt64
-  ) -> [(shard: Int, number: Int)] {
+  ) throws(UnsoundPart) -> [(shard: Int, number: Int)] {
     guard condition.isPrefix else {
       let name = condition.name.utf8Span.span.rawBytes
       let hash = PostingIndex.hash(condition.field, name, seed: seed)
       let shard = shard(of: hash)
-      catchUp(shard)
-      return shards[shard].find(condition.field, name, hash, parts).map { [(shard, $0)] } ?? []
+      try catchUp(shard)
+      return try shards[shard].find(condition.field, name, hash, parts).map { [(shard, $0)] } ?? []
     }
     // Only kinds are asked for by what they begin with, and there are few of those.
     precondition(condition.field == .kind)
-    catchUp()
+    try catchUp()
     var found: [(shard: Int, number: Int)] = []
     for shard in shards.indices {
       for number in shards[shard].kinds {
         let entry = shards[shard].entries[Int(shards[shard].values[Int(number)].head)]
         let part = parts[Int(entry.part)]
-        if condition.holds(part.name(part.term(Int(entry.term)))) { found.append((shard, Int(number))) }
+        if condition.holds(try part.name(try part.term(Int(entry.term)))) {
+          found.append((shard, Int(number)))
+        }
       }
     }
     return found
@@ -239,19 +283,19 @@ struct SealedIndex: ~Copyable {
   mutating func collect(
     _ field: PostingField, _ name: RawSpan, _ hash: UInt32, _ after: Offset, _ limit: Int,
     _ place: inout PostingPlace, _ found: inout [Offset]
-  ) {
+  ) throws(UnsoundPart) {
     let shard = shard(of: hash)
-    catchUp(shard)
-    guard let number = shards[shard].find(field, name, hash, parts) else { return }
+    try catchUp(shard)
+    guard let number = try shards[shard].find(field, name, hash, parts) else { return }
     var next = shards[shard].values[number].head
     while next != Entry.none {
       let entry = shards[shard].entries[Int(next)]
       next = entry.next
       let part = parts[Int(entry.part)]
       guard part.end > after.next else { continue }
-      let term = part.term(Int(entry.term))
+      let term = try part.term(Int(entry.term))
       guard part.first.advanced(by: UInt64(term.lastIndex)) > after else { continue }
-      guard part.collect(term, after: after, limit: limit, &place, &found) else { return }
+      guard try part.collect(term, after: after, limit: limit, &place, &found) else { return }
     }
   }
 }

@@ -1,16 +1,20 @@
-internal import LogEngine
+package import LogEngine
+
+/// The bytes of a segment's index are not what was written, or no index: its records have to be read.
+package struct UnsoundPart: Error {
+  /// Of the segment.
+  package let first: Offset
+}
 
 /// The index of one segment as it is kept in a sidecar: ids sorted by hash, and so the values of each field, with the offsets
 /// that have them. FORMAT.md, "Index of events".
 ///
-/// The bytes may be anybody's: whatever they are, reading stays inside them.
+/// The bytes may be anybody's, and are looked at when something is asked for: whatever they are, reading stays inside them.
 struct SealedPart: Sendable {
   static let version: UInt32 = 2
   static let headerByteCount = 64
   static let idByteCount = 8
   static let termByteCount = 32
-  /// By their raw values, which are checked once for all terms.
-  private static let fields = PostingField.allCases
 
   let first: Offset
   /// How many records the segment has.
@@ -36,54 +40,37 @@ struct SealedPart: Sendable {
     var lastIndex: UInt32
   }
 
-  /// nil if the bytes are no index of a segment with so many records.
-  init?(_ stored: StoredBytes, first: Offset, count: Int, isInMemory: Bool) {
-    let bytes = stored.bytes
-    guard bytes.byteCount >= Self.headerByteCount, bytes.loadUInt32(at: 0) == Self.version,
-      bytes.loadUInt64(at: 16) == UInt64(count), let idCount = Int(exactly: bytes.loadUInt64(at: 24)),
-      let termCount = Int(exactly: bytes.loadUInt64(at: 32)),
-      let names = Int(exactly: bytes.loadUInt64(at: 40)),
-      let postings = Int(exactly: bytes.loadUInt64(at: 48)), idCount <= count,
+  /// nil if the bytes are no index's, of this version.
+  static func seed(of bytes: StoredBytes) -> UInt64? {
+    guard bytes.count >= headerByteCount, let header = bytes.sound(0..<headerByteCount),
+      header.loadUInt32(at: 0) == version
+    else { return nil }
+    return header.loadUInt64(at: 8)
+  }
+
+  /// nil if the bytes do not begin as an index of a segment with so many records does.
+  init?(_ bytes: StoredBytes, first: Offset, count: Int, isInMemory: Bool) {
+    guard bytes.count >= Self.headerByteCount, let header = bytes.sound(0..<Self.headerByteCount),
+      header.loadUInt32(at: 0) == Self.version,
+      header.loadUInt64(at: 16) == UInt64(count), let idCount = Int(exactly: header.loadUInt64(at: 24)),
+      let termCount = Int(exactly: header.loadUInt64(at: 32)),
+      let names = Int(exactly: header.loadUInt64(at: 40)),
+      let postings = Int(exactly: header.loadUInt64(at: 48)), idCount <= count,
       // A record has one value of a field at most.
       termCount <= PostingField.allCases.count * count,
       // No part is longer than the whole, so that the sum cannot overflow.
-      termCount <= bytes.byteCount, names <= bytes.byteCount, postings <= bytes.byteCount
+      termCount <= bytes.count, names <= bytes.count, postings <= bytes.count
     else { return nil }
     self.first = first
     self.count = count
     self.idCount = idCount
     self.termCount = termCount
-    self.bytes = stored
+    self.bytes = bytes
     self.isInMemory = isInMemory
-    seed = bytes.loadUInt64(at: 8)
-    let termsStart = Self.headerByteCount + idCount * Self.idByteCount
-    namesStart = termsStart + termCount * Self.termByteCount
+    seed = header.loadUInt64(at: 8)
+    namesStart = Self.headerByteCount + idCount * Self.idByteCount + termCount * Self.termByteCount
     postingsStart = namesStart + names
-    guard postingsStart + postings == bytes.byteCount else { return nil }
-    var lastHash: UInt32 = 0
-    var (nameBytes, postingBytes) = (0, 0)
-    for number in 0..<termCount {
-      let place = termsStart + number * Self.termByteCount
-      let nameEnd = UInt64(bytes.loadUInt32(at: place + 8)) + UInt64(bytes.loadUInt16(at: place + 2))
-      let postingsEnd = UInt64(bytes.loadUInt32(at: place + 12)) + UInt64(bytes.loadUInt32(at: place + 16))
-      guard let field = PostingField(rawValue: bytes.loadUInt8(at: place)), nameEnd <= UInt64(names),
-        postingsEnd <= UInt64(postings), bytes.loadUInt32(at: place + 20) >= 1,
-        bytes.loadUInt32(at: place + 24) <= bytes.loadUInt32(at: place + 28),
-        UInt64(bytes.loadUInt32(at: place + 28)) < UInt64(count)
-      else { return nil }
-      // Were they what somebody likes, they could all meet, and each look-up would pass all others.
-      let name = namesStart + Int(bytes.loadUInt32(at: place + 8))
-      guard
-        PostingIndex.hash(field, bytes.extracting(name..<namesStart + Int(nameEnd)), seed: seed)
-          == bytes.loadUInt32(at: place + 4)
-      else { return nil }
-      guard termHash(number) >= lastHash else { return nil }
-      lastHash = termHash(number)
-      nameBytes += Int(bytes.loadUInt16(at: place + 2))
-      postingBytes += Int(bytes.loadUInt32(at: place + 16))
-    }
-    // Each has its own: were they shared, few bytes would stand for more entries than there is memory.
-    guard nameBytes <= names, postingBytes <= postings else { return nil }
+    guard postingsStart + postings == bytes.count else { return nil }
   }
 
   /// The same bytes in a sidecar.
@@ -94,57 +81,110 @@ struct SealedPart: Sendable {
     isInMemory = false
   }
 
+  @_lifetime(borrow self)
+  private func sound(_ range: Range<Int>) throws(UnsoundPart) -> RawSpan {
+    guard let bytes = bytes.sound(range) else { throw UnsoundPart(first: first) }
+    return bytes
+  }
+
+  // MARK: Ids
+
   /// The first 32 bits of an id's hash, and where its event is; in the order of the hashes.
-  func id(_ number: Int) -> (hash: UInt32, offset: Offset) {
-    let word = bytes.bytes.loadUInt64(at: Self.headerByteCount + number * Self.idByteCount)
+  func id(_ number: Int) throws(UnsoundPart) -> (hash: UInt32, offset: Offset) {
+    let place = Self.headerByteCount + number * Self.idByteCount
+    let word = try sound(place..<place + Self.idByteCount).loadUInt64(at: 0)
     // An index that no record has cannot be found, and is not to be believed either.
     let index = min(word & UInt64(UInt32.max), UInt64(count - 1))
     return (UInt32(word >> 32), first.advanced(by: index))
   }
 
   /// The first id whose hash is not below this one.
-  func firstID(from hash: UInt64) -> Int { Self.first(of: idCount, from: hash) { id($0).hash } }
+  func firstID(from hash: UInt64) throws(UnsoundPart) -> Int {
+    try Self.first(of: idCount, from: hash) { (number) throws(UnsoundPart) in try id(number).hash }
+  }
 
-  /// The first term whose hash is not below this one.
-  func firstTerm(from hash: UInt64) -> Int { Self.first(of: termCount, from: hash, termHash) }
-
-  private static func first(of count: Int, from hash: UInt64, _ hashOf: (Int) -> UInt32) -> Int {
-    var (low, high) = (0, count)
+  /// The first of so many rising hashes that is not below this one. They are spread evenly, so it is looked for from where it
+  /// should be, which needs few of the blocks.
+  private static func first(
+    of count: Int, from hash: UInt64, _ hashOf: (Int) throws(UnsoundPart) -> UInt32
+  ) throws(UnsoundPart) -> Int {
+    // Those before `low` are below, those from `high` on are not.
+    var (low, high, step) = (0, count, 16)
+    var place = min(Int(UInt64(count) * hash >> 32), count - 1)
     while low < high {
-      let middle = (low + high) / 2
-      if UInt64(hashOf(middle)) < hash { low = middle + 1 } else { high = middle }
+      if UInt64(try hashOf(place)) < hash {
+        low = place + 1
+        place += step
+      } else {
+        high = place
+        place -= step
+      }
+      step = min(step * 2, count)
+      if place < low || place >= high { place = (low + high) / 2 }
     }
     return low
   }
+
+  // MARK: Terms
 
   private func place(ofTerm number: Int) -> Int {
     Self.headerByteCount + idCount * Self.idByteCount + number * Self.termByteCount
   }
 
-  func termHash(_ number: Int) -> UInt32 { bytes.bytes.loadUInt32(at: place(ofTerm: number) + 4) }
+  /// The first term whose hash is not below this one.
+  func firstTerm(from hash: UInt64) throws(UnsoundPart) -> Int {
+    try Self.first(of: termCount, from: hash) { (number) throws(UnsoundPart) in try termHash(number) }
+  }
 
-  func term(_ number: Int) -> Term {
-    let bytes = bytes.bytes
+  func termHash(_ number: Int) throws(UnsoundPart) -> UInt32 {
     let place = place(ofTerm: number)
-    let name = namesStart + Int(bytes.loadUInt32(at: place + 8))
-    let postings = postingsStart + Int(bytes.loadUInt32(at: place + 12))
-    return Term(
-      field: Self.fields[Int(bytes.loadUInt8(at: place))], hash: bytes.loadUInt32(at: place + 4),
-      name: name..<name + Int(bytes.loadUInt16(at: place + 2)),
-      postings: postings..<postings + Int(bytes.loadUInt32(at: place + 16)),
-      count: Int(bytes.loadUInt32(at: place + 20)), firstIndex: bytes.loadUInt32(at: place + 24),
-      lastIndex: bytes.loadUInt32(at: place + 28))
+    return try sound(place + 4..<place + 8).loadUInt32(at: 0)
+  }
+
+  /// A term, as it stands there.
+  func term(_ number: Int) throws(UnsoundPart) -> Term {
+    let place = place(ofTerm: number)
+    let bytes = try sound(place..<place + Self.termByteCount)
+    let name = namesStart + Int(bytes.loadUInt32(at: 8))
+    let postings = postingsStart + Int(bytes.loadUInt32(at: 12))
+    guard let field = PostingField(rawValue: bytes.loadUInt8(at: 0)) else { throw UnsoundPart(first: first) }
+    let term = Term(
+      field: field, hash: bytes.loadUInt32(at: 4), name: name..<name + Int(bytes.loadUInt16(at: 2)),
+      postings: postings..<postings + Int(bytes.loadUInt32(at: 16)),
+      count: Int(bytes.loadUInt32(at: 20)), firstIndex: bytes.loadUInt32(at: 24),
+      lastIndex: bytes.loadUInt32(at: 28))
+    guard term.name.upperBound <= postingsStart, term.postings.upperBound <= self.bytes.count,
+      term.count >= 1,
+      term.firstIndex <= term.lastIndex, Int(term.lastIndex) < count
+    else { throw UnsoundPart(first: first) }
+    return term
+  }
+
+  /// A term that is what FORMAT.md says it has to be, beside the one before it.
+  func checkedTerm(_ number: Int) throws(UnsoundPart) -> Term {
+    let term = try term(number)
+    // Each has its own bytes: were they shared, few would stand for more entries than there is memory.
+    var (nameStart, postings, hash) = (namesStart, postingsStart, UInt32.min)
+    if number > 0 {
+      let before = try self.term(number - 1)
+      (nameStart, postings, hash) = (before.name.upperBound, before.postings.upperBound, before.hash)
+    }
+    guard term.name.lowerBound == nameStart, term.postings.lowerBound == postings, term.hash >= hash,
+      // Were hashes what somebody likes, they could all meet, and each look-up would pass all others.
+      PostingIndex.hash(term.field, try name(term), seed: seed) == term.hash
+    else { throw UnsoundPart(first: first) }
+    return term
   }
 
   @_lifetime(borrow self)
-  func name(_ term: Term) -> RawSpan { bytes.bytes.extracting(term.name) }
+  func name(_ term: Term) throws(UnsoundPart) -> RawSpan { try sound(term.name) }
 
   @_lifetime(borrow self)
-  func postings(_ term: Term) -> RawSpan { bytes.bytes.extracting(term.postings) }
+  func postings(_ term: Term) throws(UnsoundPart) -> RawSpan { try sound(term.postings) }
 
   /// Adds where a term's records are in the segment, in rising order.
-  func appendIndexes(of term: Term, to indexes: inout [UInt32]) {
-    let postings = postings(term)
+  func appendIndexes(of term: Term, to indexes: inout [UInt32]) throws(UnsoundPart) {
+    let postings = try postings(term)
     var index = UInt64(term.firstIndex)
     var byte = 0
     indexes.append(UInt32(index))
@@ -162,7 +202,8 @@ struct SealedPart: Sendable {
   /// Adds the offsets of a term behind `after` to `found`, until there are `limit`. False once they are.
   func collect(
     _ term: Term, after: Offset, limit: Int, _ place: inout PostingPlace, _ found: inout [Offset]
-  ) -> Bool {
+  ) throws(UnsoundPart) -> Bool {
+    let postings = try postings(term)
     if place.part != first || place.last > after || place.read == 0 {
       place.part = first
       place.byte = 0
@@ -170,7 +211,6 @@ struct SealedPart: Sendable {
       place.last = first.advanced(by: UInt64(term.firstIndex))
       if place.last > after { found.append(place.last) }
     }
-    let postings = postings(term)
     while found.count < limit {
       guard place.read < term.count,
         let delta = Varint.read(postings, &place.byte), delta <= UInt64(UInt32.max)

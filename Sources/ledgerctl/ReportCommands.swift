@@ -16,6 +16,7 @@ extension Command {
   ) { (invocation, console) throws(Failure) in
     let ledger = try invocation.openForReading(console)
     let size = ledger.size
+    let runs = try onLedger { () throws(LedgerError) in try ledger.runCount }
     if invocation.has("--json") {
       console.output.add(
         JSONLine { line in
@@ -25,7 +26,7 @@ extension Command {
           line.member("latest_offset", ledger.latestOffset)
           line.member("durable_offset", ledger.durableOffset)
           line.member("events", ledger.eventCount)
-          line.member("runs", ledger.runCount)
+          line.member("runs", runs)
           line.member("segments", size.segments)
           line.member("bytes", size.bytes)
           line.member("metrics", object(ledger.metrics))
@@ -40,7 +41,7 @@ extension Command {
         latest_offset: \(ledger.latestOffset)
         durable_offset: \(ledger.durableOffset)
         events: \(ledger.eventCount)
-        runs: \(ledger.runCount)
+        runs: \(runs)
         segments: \(size.segments)
         bytes: \(size.bytes)
 

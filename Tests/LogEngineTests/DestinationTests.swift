@@ -1,3 +1,5 @@
+import Dispatch
+import Foundation
 import LogEngine
 import PlatformIO
 import StorageTesting
@@ -28,6 +30,28 @@ import Testing
     #expect(try #require(throws: LogError.self) { try log.snapshot(to: "copy") }.code == .noSuchLog)
     #expect(try disk.status(of: "copy") == nil)
     #expect(try disk.status(of: "copy.tmp") == nil)
+  }
+
+  @Test func `files that come and go in a log that is to be replaced are a writer's`() throws {
+    let disk = MemoryFileSystem()
+    let (log, _) = try SnapshotTests.filled(disk)
+    try log.snapshot(to: "copy")
+    let isOver = Locked(false)
+    let writer = DispatchGroup()
+    Thread.detachNewThread {
+      writer.enter()
+      while !isOver.withLock({ $0 }) {
+        // As a writer prepares a segment and sweeps it. The directory may be exchanged in between.
+        do {
+          _ = try disk.open("copy/00000099.seg.tmp", .createNew)
+          try disk.unlink("copy/00000099.seg.tmp")
+        } catch {}
+      }
+      writer.leave()
+    }
+    for _ in 0..<2000 { try log.snapshot(to: "copy", replacing: true, in: disk) }
+    isOver.withLock { $0 = true }
+    writer.wait()
   }
 
   @Test func `a copy that cannot be given its name leaves nothing`() throws {

@@ -209,7 +209,7 @@ import Testing
   private func expectIndexOfReopened(_ ledger: Ledger, _ path: String) throws {
     let fresh = try open(path) { $0.access = .readOnly }
     #expect(ledger.eventCount == fresh.eventCount)
-    #expect(ledger.runCount == fresh.runCount)
+    #expect(try ledger.runCount == fresh.runCount)
     #expect(try ledger.runs() == fresh.runs())
     #expect(try ledger.events() == fresh.events())
     for run in try fresh.runs() { #expect(try ledger.events(run: run) == fresh.events(run: run)) }

@@ -56,12 +56,21 @@ import Testing
     index.add(view)
   }
 
+  /// An index of another seed that takes theirs.
+  private static func empty(for parts: [(first: Offset, bytes: StoredBytes)]) throws -> LedgerIndex {
+    var index = LedgerIndex(seed: 2)
+    let isPrepared = index.prepare(toRestore: try #require(parts.first).bytes)
+    #expect(isPrepared)
+    return index
+  }
+
   @Test(arguments: [UInt64](1...4)) func `ids of sidecars are found whatever was asked for before`(
     seed: UInt64
   ) throws {
     var numbers = SeededGenerator(seed: seed)
-    var index = LedgerIndex(seed: 2)
-    for part in try Self.parts(8, of: 100) {
+    let parts = try Self.parts(8, of: 100)
+    var index = try Self.empty(for: parts)
+    for part in parts {
       index.beginSegment(at: part.first)
       let isRestored = index.restoreSegment(part.bytes, count: 100, isSealed: true)
       #expect(isRestored)
@@ -79,7 +88,7 @@ import Testing
         ids = ids.lowerBound..<ids.upperBound + 1
       default:
         let number = Int.random(in: 0..<ids.upperBound + 10, using: &numbers)
-        let found = index.candidate(id: "id-\(number)".utf8Span.span.rawBytes, after: .zero)
+        let found = try index.candidate(id: "id-\(number)".utf8Span.span.rawBytes, after: .zero)
         guard found == (ids.contains(number) ? Offset(UInt64(number + 1)) : nil) else {
           return #expect(Bool(false), "id-\(number) of \(ids) is at \(String(describing: found))")
         }
@@ -91,7 +100,7 @@ import Testing
     let parts = try Self.parts(2, of: 20_000)
     // The last shard of ids is entered before the others, or the first, or none.
     for shard in [511, 0, nil] as [UInt64?] {
-      var index = LedgerIndex(seed: 2)
+      var index = try Self.empty(for: parts)
       for part in parts {
         index.beginSegment(at: part.first)
         let isRestored = index.restoreSegment(part.bytes, count: 20_000, isSealed: true)
@@ -100,11 +109,11 @@ import Testing
         let name = try #require(
           (0..<20_000).map { "id-\($0)" }
             .first { XXH3.hash64($0.utf8Span.span.rawBytes, seed: 1) >> 55 == shard })
-        let found = index.candidate(id: name.utf8Span.span.rawBytes, after: .zero)
+        let found = try index.candidate(id: name.utf8Span.span.rawBytes, after: .zero)
         #expect(found != nil)
       }
       for number in 0..<40_000 {
-        let found = index.candidate(id: "id-\(number)".utf8Span.span.rawBytes, after: .zero)
+        let found = try index.candidate(id: "id-\(number)".utf8Span.span.rawBytes, after: .zero)
         guard found == Offset(UInt64(number + 1)) else { return #expect(Bool(false), "id-\(number)") }
       }
     }
@@ -113,7 +122,7 @@ import Testing
   @Test func `what is trimmed before its ids were looked up is not found, and may come again`() throws {
     let parts = try Self.parts(3, of: 2)
     // As a reader restores them, who has not looked up any id yet.
-    var restored = LedgerIndex(seed: 2)
+    var restored = try Self.empty(for: parts)
     for part in parts {
       restored.beginSegment(at: part.first)
       let isRestored = restored.restoreSegment(part.bytes, count: 2, isSealed: true)
@@ -121,13 +130,13 @@ import Testing
     }
     restored.beginSegment(at: 7)
     restored.removeAll(below: 3)
-    let (count, runCount, runs) = (restored.count, restored.runCount, restored.names(of: .run))
+    let (count, runCount, runs) = (restored.count, try restored.runCount, try restored.names(of: .run))
     #expect(count == 4)
     #expect(runCount == 2)
     #expect(runs == ["run-1", "run-2"])
     let (gone, kept) = (
-      restored.candidate(id: "id-1".utf8Span.span.rawBytes, after: .zero),
-      restored.candidate(id: "id-2".utf8Span.span.rawBytes, after: .zero)
+      try restored.candidate(id: "id-1".utf8Span.span.rawBytes, after: .zero),
+      try restored.candidate(id: "id-2".utf8Span.span.rawBytes, after: .zero)
     )
     #expect(gone == nil)
     #expect(kept == 3)
@@ -165,14 +174,14 @@ import Testing
     try ledger.close()
     var image = try DiskImage(of: disk)
     var bytes = try #require(image.files["00000001.idx"])
-    let terms = (256 + 4 * 10 + 7) & ~7 + 64 + 8 * 10
+    let terms = SidecarBytes(bytes).indexStart(records: 10) + 64 + 8 * 10
     // The second run's term over by the first one's.
     var runs: [Int] = []
     for place in stride(from: terms, to: terms + 12 * 32, by: 32) where bytes[place] == 0 {
       runs.append(place)
     }
     bytes.replaceSubrange(runs[1]..<runs[1] + 32, with: bytes[runs[0]..<runs[0] + 32])
-    image.files["00000001.idx"] = SidecarBytes.resealed(bytes)
+    image.files["00000001.idx"] = SidecarBytes(bytes).resealed()
     let again = try SidecarAttackTests.open(
       try image.disk(), SeededEnvironment(seed: 2), segmentSize: 64 << 10)
     #expect(again.recovery.records == 10)

@@ -53,7 +53,14 @@ import Testing
     let encoded = part.encode()
     let sound = (0..<encoded.count).map { encoded.bytes.loadUInt8(at: $0) }
     func isBelieved(_ bytes: [UInt8]) -> Bool {
-      SealedPart(StoredBytes(copying: bytes.span.rawBytes), first: 1, count: 1, isInMemory: true) != nil
+      do throws(UnsoundPart) {
+        let stored = StoredBytes(copying: bytes.span.rawBytes)
+        guard let part = SealedPart(stored, first: 1, count: 1, isInMemory: true) else { return false }
+        for number in 0..<part.termCount { _ = try part.checkedTerm(number) }
+        return true
+      } catch {
+        return false
+      }
     }
     #expect(isBelieved(sound))
     let terms = SealedPart.headerByteCount + SealedPart.idByteCount
@@ -74,11 +81,10 @@ import Testing
     shared[40] = 1
     for term in 0..<5 { shared[terms + term * SealedPart.termByteCount + 8] = 0 }
     #expect(!isBelieved(shared))
-    // The first term once more, behind the five that one record can have.
-    let end = terms + 5 * SealedPart.termByteCount
-    var more = sound
-    more.insert(contentsOf: sound[terms..<terms + SealedPart.termByteCount], at: end)
-    more[32] = 6
+    // A second run.
+    part.postings.add(.run, "y".utf8Span.span.rawBytes, 1)
+    let two = part.encode()
+    let more = (0..<two.count).map { two.bytes.loadUInt8(at: $0) }
     #expect(!isBelieved(more))
   }
 }

@@ -58,7 +58,7 @@ import Testing
     var bytes = try #require(image.files["00000001.idx"])
     // The last byte is a difference of the last term's.
     bytes[bytes.count - 1] ^= 1
-    image.files["00000001.idx"] = SidecarBytes.resealed(bytes)
+    image.files["00000001.idx"] = SidecarBytes(bytes).resealed()
     let spoiled = try image.disk()
     ledger = try Self.open(spoiled, SeededEnvironment(seed: 2), segmentSize: 64 << 10)
     #expect(ledger.recovery.records == 20)
@@ -140,10 +140,6 @@ import Testing
     try SidecarIndexTests.check(ledger, "seed \(seed)")
   }
 
-  static func store(_ value: UInt32, at place: Int, _ bytes: inout [UInt8]) {
-    for byte in 0..<4 { bytes[place + byte] = UInt8(truncatingIfNeeded: value >> UInt32(8 * byte)) }
-  }
-
   @Test(arguments: [false, true]) func `hashes that all meet cost no more than a moment`(
     areTerms: Bool
   ) throws {
@@ -153,17 +149,17 @@ import Testing
     try ledger.extend(try (0..<count).map { try .test("id-\($0)", run: areTerms ? "run-\($0)" : "run") })
     try ledger.close()
     var image = try DiskImage(of: disk)
-    var bytes = try #require(image.files["00000001.idx"])
-    let index = (256 + 4 * count + 7) & ~7
+    var sidecar = SidecarBytes(try #require(image.files["00000001.idx"]))
+    let index = sidecar.indexStart(records: count)
     for number in 0..<count {
       if areTerms {
-        Self.store(7, at: index + 64 + 8 * count + 32 * number + 4, &bytes)
+        sidecar.store(7, 4, at: index + 64 + 8 * count + 32 * number + 4)
       } else {
         // Next to each other, at the end of a shard.
-        Self.store(UInt32(0x00FF_FFFF - (count - number) / 8), at: index + 64 + 8 * number + 4, &bytes)
+        sidecar.store(UInt64(0x00FF_FFFF - (count - number) / 8), 4, at: index + 64 + 8 * number + 4)
       }
     }
-    image.files["00000001.idx"] = SidecarBytes.resealed(bytes)
+    image.files["00000001.idx"] = sidecar.resealed()
     let started = ContinuousClock.now
     ledger = try Self.open(try image.disk(), SeededEnvironment(seed: 2), segmentSize: 64 << 20)
     // Of every shard some.

@@ -130,7 +130,7 @@ import Testing
           }
         }
       }
-      spoiled.files[name] = SidecarBytes.resealed(bytes)
+      spoiled.files[name] = SidecarBytes(bytes).resealed()
       let reader = try Self.open(spoiled.disk()) { $0.access = .readOnly }
       #expect(reader.id == id)
       // Anything but a trap; the records are what they were, or said to be damaged.
@@ -147,26 +147,5 @@ import Testing
       _ = try? writer.append(.test("new-\(round)"))
       _ = try? writer.close()
     }
-  }
-}
-
-enum SidecarBytes {
-  /// The same sidecar with content digest and header checksum made right.
-  static func resealed(_ bytes: [UInt8]) -> [UInt8] {
-    var bytes = bytes
-    var digest: UInt64 = 0
-    var start = 256
-    while start < bytes.count {
-      let end = min(start + 1 << 20, bytes.count)
-      digest = XXH3.hash64(Array(bytes[start..<end]).span.rawBytes, seed: digest)
-      start = end
-    }
-    store(digest, at: 136, &bytes)
-    store(XXH3.hash64(Array(bytes[0..<248]).span.rawBytes), at: 248, &bytes)
-    return bytes
-  }
-
-  private static func store(_ value: UInt64, at place: Int, _ bytes: inout [UInt8]) {
-    for byte in 0..<8 { bytes[place + byte] = UInt8(truncatingIfNeeded: value >> UInt64(8 * byte)) }
   }
 }

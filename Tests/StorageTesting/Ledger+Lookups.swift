@@ -35,7 +35,7 @@ extension Ledger {
       let there = try withEvent(id: id) { $0.offset }
       if there != offset { return "\(id) is found at \(there as Any), not \(offset)" }
     }
-    let runsThere = try self.runs()
+    let (runsThere, runCount) = (try self.runs(), try self.runCount)
     if runsThere != runs || runCount != runs.count {
       return "other runs, or \(runCount) of \(runs.count)"
     }

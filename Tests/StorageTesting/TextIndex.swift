@@ -35,6 +35,8 @@ package final class TextIndex: RecordIndex {
 
   package func append(_ text: String) { state.withLock { $0.segments[$0.last, default: []].append(text) } }
 
+  package func prepare(toRestore bytes: StoredBytes) -> Bool { true }
+
   package func beginSegment(at first: Offset) {
     state.withLock { state in
       state.last = first
@@ -48,6 +50,7 @@ package final class TextIndex: RecordIndex {
   }
 
   package func restoreSegment(_ bytes: StoredBytes, count: Int, isSealed: Bool) -> Bool {
+    guard bytes.isSound else { return false }
     var texts: [String] = []
     var place = 0
     let whole = bytes.bytes
