@@ -21,8 +21,6 @@ package struct SidecarHeader: Sendable, Hashable {
   /// sealed one.
   var witness: UInt64
   var indexByteCount: UInt64 = 0
-  /// Of the digests of all blocks.
-  var rootDigest: UInt64 = 0
 
   // The digests stand behind the header, and then their blocks: the positions, and at a multiple of eight the index.
   private var indexOffset: UInt64 {
@@ -56,7 +54,6 @@ package struct SidecarHeader: Sendable, Hashable {
     buffer.append(tally.digest)
     buffer.append(witness)
     buffer.append(indexByteCount)
-    buffer.append(rootDigest)
     buffer.appendZeros(Self.byteCount - 8 - buffer.count)
     buffer.append(XXH3.hash64(buffer.bytes))
     return buffer
@@ -82,7 +79,6 @@ package struct SidecarHeader: Sendable, Hashable {
     tally.bodyBytes = bytes.loadUInt64(at: 104)
     witness = bytes.loadUInt64(at: 120)
     indexByteCount = bytes.loadUInt64(at: 128)
-    rootDigest = bytes.loadUInt64(at: 136)
     // Sums must not overflow, and no file is longer.
     guard indexByteCount <= LogLimits.segmentFileByteCount,
       end <= FilePosition(LogLimits.segmentFileByteCount),
@@ -116,7 +112,7 @@ package struct SidecarHeader: Sendable, Hashable {
   }
 }
 
-/// A sidecar whose header and digests were read and found sound. The rest is compared with the digests when it is used.
+/// A sidecar whose header was found sound. The rest is compared with the digests of its blocks when it is used.
 struct Sidecar: Sendable {
   let header: SidecarHeader
   let positions: PositionTable
@@ -174,9 +170,10 @@ struct Sidecar: Sendable {
     }
     // One that was cut meanwhile is another.
     guard buffer.count >= contentStart else { return nil }
-    let stored = buffer.bytes.extracting(SidecarHeader.byteCount..<contentStart)
-    guard XXH3.hash64(stored) == header.rootDigest else { return nil }
-    let digests = stride(from: 0, to: stored.byteCount, by: 8).map { stored.loadUInt64(at: $0) }
+    // A digest that is not what was written makes its block look damaged, which costs no more than that.
+    let digests = stride(from: SidecarHeader.byteCount, to: contentStart, by: 8).map {
+      buffer.bytes.loadUInt64(at: $0)
+    }
     let sidecar = try map(file, header, digests)
     // What is appended to has to be right from the start.
     return header.isSealed || (sidecar.index.isSound && sidecar.positions.isSound) ? sidecar : nil
@@ -248,11 +245,8 @@ struct SidecarDraft: Sendable {
     try blocks.padTo(header.indexStart)
     try blocks.put(index.bytes)
     let digests = try blocks.finish()
-    var stored = ByteBuffer()
-    for digest in digests { stored.append(digest) }
-    header.rootDigest = XXH3.hash64(stored.bytes)
     var beginning = header.encode()
-    beginning.append(stored.bytes)
+    for digest in digests { beginning.append(digest) }
     try file.write(beginning.bytes, at: 0)
     try file.sync()
     return (file, header, digests)

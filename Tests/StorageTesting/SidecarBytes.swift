@@ -36,8 +36,6 @@ package struct SidecarBytes {
     for (block, range) in blocks.enumerated() {
       sealed.store(XXH3.hash64(Array(bytes[range]).span.rawBytes), 8, at: Self.headerByteCount + 8 * block)
     }
-    let digests = Array(sealed.bytes[Self.headerByteCount..<contentStart])
-    sealed.store(XXH3.hash64(digests.span.rawBytes), 8, at: 136)
     sealed.store(XXH3.hash64(Array(sealed.bytes[..<248]).span.rawBytes), 8, at: 248)
     return sealed.bytes
   }
