@@ -361,6 +361,23 @@ import Testing
     }
   }
 
+  @Test func `a sidecar that was made under another seed is not believed`() throws {
+    let (image, _) = try Self.closed()
+    var bare = image
+    for name in image.files.keys where name.hasSuffix(".idx") { bare.files[name] = nil }
+    let disk = try bare.disk()
+    let environment = SeededEnvironment(seed: 5)
+    let ledger = try Self.open(disk, environment)
+    environment.advance(by: .zero)
+    try ledger.close()
+    var mixed = image
+    mixed.files["00000002.idx"] = try DiskImage(of: disk).files["00000002.idx"]
+    #expect(mixed != image)
+    let reader = try Self.open(mixed.disk(), access: .readOnly)
+    #expect(reader.recovery.records == UInt64(try Self.recordCount(image, "00000002.idx")))
+    #expect(try reader.wrongLookup() == nil)
+  }
+
   @Test func `an index is made of the records once`() throws {
     let (image, _) = try Self.closed()
     let ledger = try Self.open(try Self.spoiled(image).disk(), access: .readOnly)
