@@ -1,28 +1,39 @@
+internal import PlatformIO
+
 /// Where each record of one segment starts. Four bytes a record: in chunks, so that growth copies nothing, or in a sidecar.
 struct PositionTable: Sendable {
   static let entryByteCount = 4
   private static let chunkCount = 4096
 
   private var chunks: [[UInt32]] = []
-  private var stored: StoredBytes?
+  /// Where positions of a sidecar stand in it.
+  private var region: MemoryRegion?
+  private var start = 0
   private(set) var count = 0
-  /// Are they known to be what was written? Those of a sidecar are compared with its digests when the first one is needed.
-  private(set) var isChecked = true
+  /// Of a sidecar's positions that nobody has compared with their digests yet. That is done when the first one is needed.
+  private var unchecked: BlockDigests?
 
   init() {}
 
-  /// Positions as ``encode(_:)`` gave them. Nothing can be appended.
-  init(stored: StoredBytes) {
-    self.stored = stored
-    count = stored.count / Self.entryByteCount
-    isChecked = false
+  /// Positions as ``encode(_:)`` gave them, in so many bytes of a file. Nothing can be appended.
+  init(_ region: MemoryRegion, _ range: Range<Int>, _ digests: BlockDigests) {
+    self.region = region
+    start = range.lowerBound
+    count = range.count / Self.entryByteCount
+    unchecked = digests
   }
 
-  /// Cost: unless they are known to be, all are hashed.
-  var isSound: Bool { isChecked || (stored?.isSound ?? true) }
+  /// Are they known to be what was written?
+  @inline(__always)
+  var isChecked: Bool { unchecked == nil }
 
-  /// From here on they are known to be sound.
-  mutating func noteChecked() { isChecked = true }
+  /// Are they what was written? Cost: unless that is known, all are hashed.
+  mutating func check() -> Bool {
+    guard let region, let digests = unchecked else { return true }
+    guard digests.agree(with: region, in: start..<start + count * Self.entryByteCount) else { return false }
+    unchecked = nil
+    return true
+  }
 
   /// nil for a record whose frame is lost.
   // In line, as whoever asks would take the table out of its segment for a call, and count the references to it.
@@ -34,7 +45,7 @@ struct PositionTable: Sendable {
 
   @inline(__always)
   private func entry(at index: Int) -> UInt32 {
-    if let stored { return stored.bytes.loadUInt32(at: index * Self.entryByteCount) }
+    if let region { return region.bytes.loadUInt32(at: start + index * Self.entryByteCount) }
     return chunks[index / Self.chunkCount][index % Self.chunkCount]
   }
 
@@ -57,7 +68,7 @@ struct PositionTable: Sendable {
 
   private mutating func append(entry: UInt32) {
     // A sealed segment does not grow.
-    precondition(stored == nil)
+    precondition(region == nil)
     if count % Self.chunkCount == 0 {
       var chunk: [UInt32] = []
       // A small segment should not pay for a large one's chunk.
@@ -73,7 +84,7 @@ struct PositionTable: Sendable {
   /// The positions as bytes, some at a time.
   func encode<E: Error>(_ put: (RawSpan) throws(E) -> Void) throws(E) {
     // What is in a sidecar is not written to another.
-    precondition(stored == nil)
+    precondition(region == nil)
     for chunk in chunks {
       var buffer = ByteBuffer(capacity: chunk.count * Self.entryByteCount)
       for entry in chunk { buffer.append(entry) }

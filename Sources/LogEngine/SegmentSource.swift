@@ -36,13 +36,9 @@ enum SegmentSource: Sendable {
   func fetch(_ frames: ArraySlice<FramePlace>) -> UInt8 {
     guard case .mapped(let region) = self else { return 0 }
     var sum: UInt8 = 0
-    for frame in frames {
-      let end = min(frame.end.rawValue, frame.start.rawValue + 512)
-      var place = frame.start.rawValue
-      while place < end {
-        sum ^= region.bytes.loadUInt8(at: Int(place))
-        place += 64
-      }
+    for frame in frames where frame.end.rawValue - frame.start.rawValue >= 128 {
+      sum ^= region.bytes.loadUInt8(at: Int(frame.start.rawValue))
+      sum ^= region.bytes.loadUInt8(at: Int(frame.start.rawValue) + 64)
     }
     return sum
   }

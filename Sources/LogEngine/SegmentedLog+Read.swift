@@ -23,8 +23,10 @@ extension SegmentedLog {
     at offset: Offset, _ body: (RawSpan) throws(LogError) -> Void
   ) throws(LogError) {
     try checkProcess()
-    let (segment, frame) = try find(offset) { published, place, frame in
-      (published.segments[place].readable, frame)
+    let (segment, frame) = try withPositions(of: offset) {
+      (published) throws(LogError) -> (FrameSource, FramePlace)? in
+      guard let (place, frame) = try locate(offset, published) else { return nil }
+      return (published.segments[place].readable, frame)
     }
     try segment.source.withBytes(from: frame.start, to: frame.end) { (bytes) throws(LogError) in
       try body(verified(bytes, frame, segment, offset))
@@ -96,7 +98,8 @@ extension SegmentedLog {
     from offset: Offset, through last: Offset
   ) throws(LogError) -> (FrameSource, [FramePlace]) {
     try checkProcess()
-    return try find(offset) { published, place, first in
+    return try withPositions(of: offset) { (published) throws(LogError) -> (FrameSource, [FramePlace])? in
+      guard let (place, first) = try locate(offset, published) else { return nil }
       let count = Int(last.rawValue - offset.rawValue) + 1
       let frames = published.segments[place].frames(from: first, atMost: count, byteCount: Self.runByteCount)
       return (published.segments[place].readable, frames)
@@ -105,7 +108,9 @@ extension SegmentedLog {
 
   /// The first of these records and those behind it that are in the same segment.
   private func find(_ offsets: ArraySlice<Offset>) throws(LogError) -> (FrameSource, [FramePlace]) {
-    try find(offsets[offsets.startIndex]) { published, place, first in
+    try withPositions(of: offsets[offsets.startIndex]) {
+      (published) throws(LogError) -> (FrameSource, [FramePlace])? in
+      guard let (place, first) = try locate(offsets[offsets.startIndex], published) else { return nil }
       var frames = [first]
       frames.reserveCapacity(offsets.count)
       // Out of the array once: each time counts all references in it, which costs more than the look.
@@ -121,26 +126,24 @@ extension SegmentedLog {
     }
   }
 
-  /// Calls `body`, while others wait, with the place of the segment that holds a record, and where the record is there.
+  /// Calls `body`, while others wait, once the positions of the records about `offset` are known to be sound: as long as it answers
+  /// nil they have to be checked first.
   @inline(__always)
-  private func find<R>(
-    _ offset: Offset, _ body: (borrowing Published, Int, FramePlace) -> R
+  private func withPositions<R>(
+    of offset: Offset, _ body: (inout Published) throws(LogError) -> R?
   ) throws(LogError) -> R {
     while true {
-      let found: R? = try published.withLock { (published) throws(LogError) in
-        guard let place = try place(of: offset, published) else { return nil }
-        guard let frame = published.segments[place].frame(of: offset) else {
-          throw lost(offset, published.segments[place].number)
-        }
-        return body(published, place, frame)
+      if let found = try published.withLock({ (published) throws(LogError) in try body(&published) }) {
+        return found
       }
-      if let found { return found }
       try checkPositions(ofSegmentWith: offset)
     }
   }
 
-  /// The place of the segment that holds a record; nil if the positions of its records have to be checked first.
-  private func place(of offset: Offset, _ published: borrowing Published) throws(LogError) -> Int? {
+  /// The place of the segment that holds a record, and where it is there; nil if that is not known to be sound.
+  private func locate(
+    _ offset: Offset, _ published: borrowing Published
+  ) throws(LogError) -> (segment: Int, FramePlace)? {
     if published.isClosed { throw closedError() }
     guard offset >= published.logStart else {
       throw LogError(
@@ -153,7 +156,11 @@ extension SegmentedLog {
         "no record has offset \(offset); the last is \(published.next.rawValue - 1)")
     }
     let place = published.place(of: offset)
-    return published.segments[place].positions.isChecked ? place : nil
+    guard let frame = published.segments[place].frame(of: offset) else {
+      guard published.segments[place].positions.isChecked else { return nil }
+      throw lost(offset, published.segments[place].number)
+    }
+    return (place, frame)
   }
 
   private func lost(_ offset: Offset, _ segment: SegmentNumber) -> LogError {
@@ -209,12 +216,13 @@ struct FrameSource {
 extension SegmentedLog.ReadableSegment {
   var readable: FrameSource { FrameSource(source: source, nonce: nonce, number: number) }
 
-  /// nil if the segment does not have the record, or has lost it. Positions may come from a sidecar, whose word on where frames
-  /// start has yet to prove true.
+  /// nil if the segment does not have the record, has lost it, or has positions that are not checked yet. A sidecar's word on where
+  /// frames start has yet to prove true.
   @inline(__always)
   func frame(of offset: Offset) -> FramePlace? {
     let index = Int(offset.rawValue - firstOffset.rawValue)
-    guard index < positions.count, let start = positions.position(at: index), start < end else { return nil }
+    guard positions.isChecked, index < positions.count, let start = positions.position(at: index), start < end
+    else { return nil }
     let next = index + 1 < positions.count ? positions.position(at: index + 1) : nil
     return FramePlace(start: start, end: max(start, min(next ?? end, end)), index: UInt32(index))
   }

@@ -70,9 +70,7 @@ extension SegmentedLog {
     let segment = published.withLock { $0.segment(with: offset) }
     guard let segment, !segment.positions.isChecked else { return }
     var positions = segment.positions
-    if positions.isSound {
-      positions.noteChecked()
-    } else {
+    if !positions.check() {
       do throws(LogError) {
         positions = try readPositions(of: segment)
       } catch {

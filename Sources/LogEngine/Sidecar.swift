@@ -115,7 +115,7 @@ package struct SidecarHeader: Sendable, Hashable {
 /// A sidecar whose header was found sound. The rest is compared with the digests of its blocks when it is used.
 struct Sidecar: Sendable {
   let header: SidecarHeader
-  let positions: PositionTable
+  fileprivate(set) var positions: PositionTable
   let index: StoredBytes
 
   /// A header and the digests of most sidecars: one read.
@@ -174,9 +174,9 @@ struct Sidecar: Sendable {
     let digests = stride(from: SidecarHeader.byteCount, to: contentStart, by: 8).map {
       buffer.bytes.loadUInt64(at: $0)
     }
-    let sidecar = try map(file, header, digests)
+    var sidecar = try map(file, header, digests)
     // What is appended to has to be right from the start.
-    return header.isSealed || (sidecar.index.isSound && sidecar.positions.isSound) ? sidecar : nil
+    return header.isSealed || (sidecar.positions.check() && sidecar.index.isSound) ? sidecar : nil
   }
 
   fileprivate static func map(
@@ -187,7 +187,7 @@ struct Sidecar: Sendable {
     return Sidecar(
       header: header,
       positions: PositionTable(
-        stored: StoredBytes(region, Int(header.contentStart)..<Int(header.positionsEnd), content)),
+        region, Int(header.contentStart)..<Int(header.positionsEnd), content),
       index: StoredBytes(region, Int(header.indexStart)..<Int(header.fileByteCount), content))
   }
 }

@@ -47,9 +47,9 @@ import Testing
     }
   }
 
-  private static func add(_ number: Int, to index: inout LedgerIndex) throws {
+  private static func add(_ number: Int, run: String? = nil, to index: inout LedgerIndex) throws {
     var record = ByteBuffer()
-    EventRecord.encode(try .test("id-\(number)", run: "run-\(number / 2)"), into: &record)
+    EventRecord.encode(try .test("id-\(number)", run: run ?? "run-\(number / 2)"), into: &record)
     guard let view = EventView(record.bytes, at: Offset(UInt64(number + 1)), kindRule: .dotted) else {
       return #expect(Bool(false), "an event was encoded")
     }
@@ -93,6 +93,24 @@ import Testing
           return #expect(Bool(false), "id-\(number) of \(ids) is at \(String(describing: found))")
         }
       }
+    }
+  }
+
+  @Test func `a value that was looked up is found in segments that are sealed later`() throws {
+    let run = "run-0"
+    var index = LedgerIndex(seed: 1)
+    var offsets: [Offset] = []
+    for number in 0..<100 {
+      if number % 10 == 0 {
+        index.beginSegment(at: Offset(UInt64(number + 1)))
+        index.sealEnded()
+      }
+      try Self.add(number, run: run, to: &index)
+      offsets.append(Offset(UInt64(number + 1)))
+      var place = PostingPlace()
+      let found = try index.offsets(
+        .run, run.utf8Span.span.rawBytes, after: .zero, limit: 200, &place)
+      #expect(found == offsets)
     }
   }
 
