@@ -94,7 +94,7 @@ enum HeaderFuzz {
     if let header = SidecarHeader(bytes) {
       promise(header.fileByteCount >= UInt64(count), "lengths add up")
       let again = header.encode()
-      if bytes.extracting(144..<count - 8).isAllZeros {
+      if bytes.extracting(136..<count - 8).isAllZeros {
         promise(again.bytes.isEqual(to: bytes), "one spelling only")
       }
       promise(SidecarHeader(again.bytes) == header, "what is written is read")
@@ -104,7 +104,7 @@ enum HeaderFuzz {
   static let sidecarSeeds: [[UInt8]] = [UInt64(0), 1].map { isSealed in
     var bytes = [0x89, 0x52, 0x4C, 0x49, 0x44, 0x58, 0x0D, 0x0A] + [UInt8](repeating: 0, count: 248)
     for (place, value): (Int, UInt64) in [
-      (8, 1 | 256 << 32), (16, 1), (48, 1), (56, 7), (64, 1), (72, 9000), (80, isSealed), (88, 3), (128, 64),
+      (8, 2 | 256 << 32), (16, 1), (48, 1), (56, 7), (64, 1), (72, 9000), (80, isSealed), (88, 3), (128, 64),
     ] {
       bytes.store(value, 8, at: place)
     }
