@@ -45,15 +45,19 @@ extension Ledger {
   private func read(_ part: SealedPart, into made: EventIndex) throws(LedgerError) -> Bool {
     var next = part.first
     var isComplete = true
+    // So many are read in one go: all at first, and few behind damage, so that each damaged record costs no more than itself.
+    var ahead = UInt64(part.count)
     while next < part.end {
+      let end = min(next.advanced(by: ahead), part.end)
       do throws(LogError) {
-        try log.forEachRecord(from: next, through: Offset(part.end.rawValue - 1)) {
+        try log.forEachRecord(from: next, through: Offset(end.rawValue - 1)) {
           (offset, record) throws(LogError) in
           try made.add(offset, record)
           next = offset.next
           return true
         }
-        next = part.end
+        next = end
+        ahead *= 2
       } catch {
         // What was dropped meanwhile has nothing to be found.
         if error.code == .offsetNotKept { return isComplete }
@@ -61,6 +65,7 @@ extension Ledger {
         guard error.code == .damaged, !log.isWriter else { throw LedgerError(error) }
         isComplete = false
         next = next.next
+        ahead = 1
       }
     }
     return isComplete
