@@ -268,8 +268,7 @@ def run(layer: Layer, directory: Path, timeout: float | None) -> Verdict:
     """Runs a layer up to its first failure.
 
     A failure counts if it comes again: some tests have to do with processes, threads and clocks of the real machine, and one
-    that fails now and then by itself would hide a survivor. (On Linux Foundation's `Process`, of which the tool's tests start
-    many at once, ends its process with SIGSEGV now and then.)
+    that fails now and then by itself would hide a survivor.
     """
     verdict = run_once(layer, directory, timeout)
     if verdict.outcome in ("passed", "hang"):

@@ -27,7 +27,7 @@ package struct SidecarHeader: Sendable, Hashable {
     (UInt64(tally.recordCount) * UInt64(PositionTable.entryByteCount) + 7) & ~7
   }
   private var contentByteCount: UInt64 { indexOffset + indexByteCount }
-  var digestByteCount: UInt64 { 8 * UInt64(BlockDigests.blockCount(of: Int(contentByteCount))) }
+  private var digestByteCount: UInt64 { 8 * UInt64(BlockDigests.blockCount(of: Int(contentByteCount))) }
   var contentStart: UInt64 { UInt64(Self.byteCount) + digestByteCount }
   var positionsEnd: UInt64 {
     contentStart + UInt64(tally.recordCount) * UInt64(PositionTable.entryByteCount)

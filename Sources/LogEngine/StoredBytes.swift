@@ -58,7 +58,8 @@ package struct StoredBytes: Sendable {
   /// The blocks of this part of the file.
   private let content: Range<Int>
   private let digests: [UInt64]
-  /// One for each block; they stay where they are.
+  /// One for each block. `nonisolated(unsafe)`: the address never changes, and what is there is touched only by atomic
+  /// instructions.
   private nonisolated(unsafe) let hasAgreed: UnsafeMutablePointer<Atomic<Bool>>
 
   init(_ digests: [UInt64], of content: Range<Int>) {
